@@ -1,0 +1,1 @@
+"""Rooms that every feature shares; see ARCHITECTURE.md for the one direction of imports."""
