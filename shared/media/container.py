@@ -170,7 +170,6 @@ def _raise_unsupported(error: Exception, file: ByteFile | None, label: str) -> N
     if isinstance(error, av.error.ArgumentError) and "max_pixels" in str(error):
         raise LimitExceeded("the picture has too many pixels", word="too_many_pixels", input_name=label) from error
     found = describe_bytes(file.bytes_at(0, 4096)) if file is not None else None
-    detail = f"this is not a video or audio file that can be read; it looks like {found}" if found else (
-        "the file is damaged or in a format that cannot be read"
-    )
-    raise UnsupportedMedia(detail, input_name=label) from error
+    if found is None:
+        raise UnsupportedMedia("the file is damaged or in a format that cannot be read", input_name=label) from error
+    raise UnsupportedMedia(f"this is not a video or audio file; it looks like {found}", input_name=label) from error

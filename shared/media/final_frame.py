@@ -1,0 +1,304 @@
+"""Finding the frame that a full decode of a video displays last, at the cost of its last group of pictures.
+
+The method: decode from the last key frame to the end of the medium. The picture is *proven* when its PTS equals the
+greatest PTS of the packets that edit lists let through and the decoder, told to report every error, reported none.
+What cannot be proven from one key frame is tried from an earlier one, and in the end by decoding everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Final
+
+import av.error
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.byte_file import ByteFile, Range
+from shared.media.container import MAX_PIXELS, first_video_stream, media_errors, only, open_container
+from shared.media.mp4_boxes import read_layout
+from shared.media.source import ByteSource
+from shared.media.step import Progress, no_progress
+from shared.media.tail import Decoded, LatestFrame, Tail, decode_strictly, expected_pts, media_packets, read_tail
+
+# Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
+# containers flag every frame) is decoded from its start.
+_TRUSTED_KEY_FRAMES: Final = """
+    h264 hevc vvc vp8 vp9 av1 libdav1d libvpx-vp9 mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4 wmv1 wmv2
+    wmv3 vc1 h263 flv theora mjpeg prores dnxhd dvvideo rawvideo v210 huffyuv ffvhuff utvideo magicyuv jpeg2000 cfhd
+    hap ffv1 png
+"""
+_BACK_SECONDS: Final = (0, 2, 6, 15, 40, 120)
+"""Where to look for a key frame, before the end that the header tells."""
+_KEYS_TRIED: Final = 3
+_MERGED_GAP_BYTES: Final = 128 * 1024
+"""Two runs of samples closer than this are fetched as one: a request costs more than the gap."""
+_BEYOND_THE_END_SECONDS: Final = 3600
+
+
+@dataclass(frozen=True)
+class FinalFrame:
+    """The last frame as decoded, before any conversion, and how it was found.
+
+    Attributes:
+        frame: in the video's native pixel format, with its colour tags and display matrix.
+        sample_aspect_ratio: width to height of one pixel; 1 where the file does not say.
+        pts_seconds: presentation time from the start of the medium (0 is the first thing presented).
+        end_seconds: where the frame's own duration ends.
+        frame_index: 0-based among the displayed frames; None where only a full decode could tell.
+        method: `last_gop`, `earlier_key_frame`, `full_decode`, `last_clean_frame` (the end is damaged, this is the last
+            undamaged frame before) or `concealed` (the decoder guessed parts of the picture).
+        warnings: one sentence for each thing that was not as it should be.
+    """
+
+    frame: VideoFrame
+    codec: str
+    sample_aspect_ratio: Fraction
+    pts_seconds: float
+    end_seconds: float
+    frame_index: int | None
+    method: str
+    warnings: tuple[str, ...]
+
+
+@dataclass
+class _Search:
+    """One medium, opened afresh for every attempt; the bytes stay cached in `file`."""
+
+    file: ByteFile
+    is_fragmented: bool
+    max_pixels: int
+    max_duration_seconds: float | None
+    threads: int
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+    displayed_frames: int | None = None
+
+    @contextmanager
+    def opened(self, *, strict: bool, threads: int | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
+        with open_container(self.file, max_pixels=self.max_pixels, header_only=strict) as container:
+            stream = first_video_stream(container)
+            only(container, [stream])
+            decoder = stream.codec_context
+            decoder.options = {"max_pixels": str(self.max_pixels)} | ({"err_detect": "explode"} if strict else {})
+            decoder.thread_type = "AUTO"
+            decoder.thread_count = threads or self.threads
+            yield container, stream
+
+    def found(self, container: InputContainer, stream: VideoStream, frame: VideoFrame, method: str) -> FinalFrame:
+        tick = stream.time_base or Fraction(1, 90000)
+        pts_seconds = float((frame.pts or 0) * tick) - _origin_seconds(container)
+        duration_seconds = float(frame.duration * tick) if frame.duration else 0.0
+        if not duration_seconds and stream.average_rate:
+            duration_seconds = float(1 / stream.average_rate)
+        end_seconds = pts_seconds + duration_seconds
+        self.refuse_longer(end_seconds)
+        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        return FinalFrame(
+            frame=frame,
+            codec=stream.codec_context.name,
+            sample_aspect_ratio=Fraction(aspect) if aspect else Fraction(1),
+            pts_seconds=pts_seconds,
+            end_seconds=end_seconds,
+            frame_index=None if self.displayed_frames is None else self.displayed_frames - 1,
+            method=method,
+            warnings=tuple(self.warnings),
+        )
+
+    def refuse_longer(self, seconds: float) -> None:
+        limit = self.max_duration_seconds
+        # Half a second of grace: container overheads (priming, the last frame's own duration) are not the user's.
+        if limit is not None and seconds > limit + 0.5:
+            raise LimitExceeded(
+                f"the medium lasts {seconds:.1f} s; at most {limit:g} s are allowed", word="duration_too_long"
+            )
+
+
+def find_last_frame(
+    source: ByteSource,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_duration_seconds: float | None = None,
+    threads: int = 2,
+    progress: Progress = no_progress,
+) -> FinalFrame:
+    """The frame that a full decode of the first real video stream displays last.
+
+    Raises:
+        UnsupportedMedia: no video stream, or not one frame of it can be decoded.
+        LimitExceeded: `duration_too_long`, `too_many_pixels`.
+        LastFrameError: whatever the source raised.
+    """
+    progress("reading", 0.0)
+    file = ByteFile(source)
+    with media_errors(file):
+        layout = read_layout(file)
+    is_fragmented = layout is None or layout.fragmented or not layout.indexed
+    search = _Search(file, is_fragmented, max_pixels, max_duration_seconds, threads, progress)
+    return _from_the_end(search) or _full_decode(search)
+
+
+# From the end ---------------------------------------------------------------------------------------------------
+
+
+def _from_the_end(search: _Search) -> FinalFrame | None:
+    """The proven last frame, or the last clean one before damage; None where only a full decode can tell."""
+    had_errors = False
+    seen: set[tuple[int | None, int | None]] = set()
+    for attempt in range(len(_BACK_SECONDS) + 1):
+        # Frame threads lose good frames before an error, so a second look at damage uses one thread.
+        with search.opened(strict=True, threads=1 if had_errors else None) as (container, stream):
+            if attempt == 0:
+                search.refuse_longer(_declared_seconds(container, stream))
+            if stream.codec_context.name not in _TRUSTED_KEY_FRAMES.split():
+                return None
+            tail = _tail(search, container, stream, attempt)
+            if tail is None or tail.unbounded:
+                return None
+            tick = float(stream.time_base or 0)
+            expected = expected_pts(tail.packets, tick)
+            first = (tail.packets[0].pts, tail.packets[0].pos) if tail.packets else None
+            if first is None or (first in seen and not had_errors):
+                continue
+            seen.add(first)
+            if expected is None:
+                return None
+            search.progress("decoding", 0.2)
+            decoded = _decode(stream, tail, expected, tick, whole=had_errors)
+            if decoded.proven and decoded.frame is not None:
+                if tail.incomplete:
+                    search.warnings.append(f"the file is cut off: its last {tail.incomplete} frames are incomplete")
+                method = "last_gop" if attempt == 0 else "earlier_key_frame"
+                return search.found(container, stream, decoded.frame, method)
+            if decoded.errors and had_errors:
+                return _last_clean(search, container, stream, decoded)
+            had_errors = decoded.errors > 0
+    return None
+
+
+def _decode(stream: VideoStream, tail: Tail, expected: int, tick: float, *, whole: bool) -> Decoded:
+    """From the last key frame, and if that proves nothing from the one before."""
+    decoder = stream.codec_context
+    start = tail.last_group_start
+    if start and not whole:
+        decoded = decode_strictly(decoder, tail.packets[start:], expected, tick)
+        if decoded.proven:
+            return decoded
+    return decode_strictly(decoder, tail.packets, expected, tick)
+
+
+def _last_clean(search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded) -> FinalFrame | None:
+    if decoded.frame is None:
+        return None
+    search.warnings.append(f"the end of the video is damaged: {decoded.lost} frames after this one cannot be decoded")
+    search.displayed_frames = None
+    return search.found(container, stream, decoded.frame, "last_clean_frame")
+
+
+def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
+    """The stream's end as the `attempt`-th try reads it; None where there are no more tries."""
+    is_mov = "mov" in container.format.name.split(",")
+    if is_mov and len(stream.index_entries) > 0 and not search.is_fragmented:
+        return _indexed_tail(search, container, stream, attempt)
+    if attempt < len(_BACK_SECONDS):
+        if container.duration is None:
+            return Tail() if attempt else read_tail(container, stream)
+        end = (container.start_time or 0) + container.duration
+        try:
+            container.seek(end - _BACK_SECONDS[attempt] * 1_000_000)
+        except av.error.FFmpegError:
+            return Tail()
+    return read_tail(container, stream)
+
+
+def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
+    """Plan exactly the samples from the `attempt`-th last key frame on, then read them."""
+    size_bytes = search.file.size_bytes
+    entries = list(stream.index_entries)
+    present = [e for e in entries if e.pos + e.size <= size_bytes]
+    keys = [i for i, e in enumerate(present) if e.is_keyframe]
+    if attempt >= min(len(keys), _KEYS_TRIED):
+        return None
+    search.displayed_frames = sum(not e.is_discard for e in present)
+    start = keys[-1 - attempt]
+    later_keys = [e.timestamp for e in entries if e.is_keyframe and e.timestamp > present[start].timestamp]
+    # libavformat takes the target as a PTS and subtracts its DTS shift: aiming at the key frame itself would land one
+    # group too early, so aim just before the next one.
+    target = later_keys[0] - 1 if later_keys else entries[-1].timestamp + _ticks(stream, _BEYOND_THE_END_SECONDS)
+    search.file.plan(_merged((e.pos, e.pos + e.size) for e in present[start:]))
+    container.seek(target, stream=stream)
+    tail = read_tail(container, stream)
+    tail.incomplete = max(tail.incomplete, len(entries) - len(present))
+    return tail
+
+
+def _merged(runs: Iterator[Range]) -> list[Range]:
+    merged: list[Range] = []
+    for start, end in sorted(runs):
+        if merged and start - merged[-1][1] <= _MERGED_GAP_BYTES:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+# By decoding everything -----------------------------------------------------------------------------------------
+
+
+def _full_decode(search: _Search) -> FinalFrame:
+    """What every player would show: decode all, conceal damage, keep the last."""
+    with search.opened(strict=False) as (container, stream):
+        decoder = stream.codec_context
+        tick = float(stream.time_base or 0)
+        latest = LatestFrame(tick)
+        declared_seconds = _declared_seconds(container, stream) or 1.0
+        errors = 0
+        for packet in media_packets(container, stream):
+            try:
+                for frame in decoder.decode(packet):
+                    latest.offer(frame)
+            except av.error.FFmpegError:
+                errors += 1
+            if packet.pts is not None:
+                seconds = packet.pts * tick - _origin_seconds(container)
+                search.refuse_longer(seconds)
+                search.progress("decoding", min(0.95, max(0.0, seconds / declared_seconds)))
+        try:
+            for frame in decoder.decode(None):
+                latest.offer(frame)
+        except av.error.FFmpegError:
+            errors += 1
+        if latest.frame is None:
+            raise UnsupportedMedia(f"not one frame of the file's {decoder.name} video could be decoded")
+        search.displayed_frames = latest.count
+        if errors:
+            search.warnings.append(f"the video is damaged: {errors} of its packets could not be decoded cleanly")
+        is_guess = errors > 0 and (latest.frame.is_corrupt or latest.frame.pts is None)
+        return search.found(container, stream, latest.frame, "concealed" if is_guess else "full_decode")
+
+
+# Facts of a container -------------------------------------------------------------------------------------------
+
+
+def _origin_seconds(container: InputContainer) -> float:
+    """Where the presentation starts. In mp4 and mov it is 0, whatever starts first; elsewhere the header tells."""
+    if "mov" in container.format.name.split(",") or container.start_time is None:
+        return 0.0
+    return container.start_time / 1_000_000
+
+
+def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """The header's duration where the format's header can be believed, else 0 (then the packets will tell)."""
+    names = set(container.format.name.split(","))
+    if names & {"mov", "matroska"} and container.duration is not None:
+        return container.duration / 1_000_000
+    return 0.0
+
+
+def _ticks(stream: VideoStream, seconds: int) -> int:
+    return int(seconds / (stream.time_base or Fraction(1, 90000)))
