@@ -1,0 +1,7 @@
+"""Runs media steps in disposable, offline, confined processes. The service uses `ChildPool`; the rest is inside."""
+
+from shared.jobs.child.pool import ChildPool
+from shared.jobs.child.results import result_path
+from shared.jobs.child.sources import LocalFile, RemoteSource, Source
+
+__all__ = ["ChildPool", "LocalFile", "RemoteSource", "Source", "result_path"]
