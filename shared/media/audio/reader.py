@@ -1,0 +1,260 @@
+"""Read the sound of any source: the samples that it presents, no more and no fewer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.audio import Block
+from shared.media.audio.channels import LAYOUTS, remix
+from shared.media.audio.resample import RateConverter, scaled_samples
+from shared.media.container import audio_streams, describe_streams, only, open_container
+from shared.media.source import ByteSource
+
+BLOCK_SAMPLES = 32768
+"""About how many samples a block has: big enough that numpy's cost per call vanishes, small enough to stream."""
+
+_TIMED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "asf", "avi", "nut", "mxf")
+# Timestamps may wander by this much before they count as a gap or an overlap: more than what Vorbis in WebM
+# (10 ms) and rounding to milliseconds do, less than one lost frame of AAC (21 ms) or MP3 (24 ms).
+_TOLERANCE_SECONDS = Fraction(18, 1000)
+
+
+@dataclass(frozen=True)
+class AudioShape:
+    """What a source's sound is made of.
+
+    Attributes:
+        sample_rate: in Hz.
+        channels: how many.
+        bits_per_sample: what a lossless copy needs: 16, or 24 where the source is finer than 16.
+        codec: FFmpeg's name of the decoder.
+        start_seconds: the first presented sample on the container's clock.
+    """
+
+    sample_rate: int
+    channels: int
+    bits_per_sample: int
+    codec: str
+    start_seconds: Fraction
+
+
+def audio_shape(source: ByteSource) -> AudioShape | None:
+    """The shape of the source's first sound stream, or None if it has none. Reads headers only.
+
+    Raises:
+        UnsupportedMedia: the bytes are no medium.
+        LastFrameError: the source broke.
+    """
+    with open_container(source) as container:
+        streams = audio_streams(container)
+        if not streams:
+            return None
+        stream = streams[0]
+        context = stream.codec_context
+        if not context.sample_rate or not context.layout.nb_channels:
+            return None
+        start = stream.start_time * stream.time_base if stream.start_time and stream.time_base else 0
+        return AudioShape(
+            sample_rate=context.sample_rate,
+            channels=context.layout.nb_channels,
+            bits_per_sample=_bits(stream),
+            codec=context.name,
+            start_seconds=Fraction(start),
+        )
+
+
+def read_audio(
+    source: ByteSource,
+    sample_rate: int,
+    channels: int,
+    *,
+    origin_seconds: Fraction | None = None,
+    max_duration_seconds: float | None = None,
+    threads: int = 1,
+) -> Iterator[Block]:
+    """The source's first sound stream as float32 blocks at `sample_rate` Hz and `channels` channels.
+
+    Priming, padding and edit lists are honoured: an MP3 with a LAME tag, an M4A or an Opus file gives the
+    samples that went into it. Gaps in the timestamps become silence, overlaps are dropped. All blocks together
+    last as long as the source's samples did, to the rounding of one sample.
+
+    Args:
+        source: whose bytes; the first sound stream counts, cover art and pictures are passed over.
+        sample_rate: of the output, Hz; channels: of the output, a key of `channels.LAYOUTS`.
+        origin_seconds: the instant on the container's clock that becomes sample 0 (earlier sound is dropped,
+            a later start is preceded by silence); None for the first presented sample.
+        max_duration_seconds: refuse a longer source; None for no limit.
+        threads: how many threads the decoder may use.
+
+    Raises:
+        UnsupportedMedia: no sound stream, or nothing in it can be decoded.
+        LimitExceeded: longer than `max_duration_seconds` (`duration_too_long`).
+        LastFrameError: the source broke.
+    """
+    given = 0
+    most = None if max_duration_seconds is None else int(max_duration_seconds * sample_rate) + sample_rate // 20
+    with open_container(source) as container:
+        streams = audio_streams(container)
+        if not streams:
+            raise UnsupportedMedia(f"the file has no sound; found: {describe_streams(container)}")
+        stream = streams[0]
+        stream.codec_context.thread_count = threads
+        only(container, [stream])
+        for block in _at_rate(_Timeline(container, stream, origin_seconds).blocks(), sample_rate, channels):
+            given += block.shape[1]
+            if most is not None and given > most:
+                raise LimitExceeded(
+                    f"the sound is longer than {max_duration_seconds:g} seconds",
+                    word="duration_too_long",
+                    input_name=source.label,
+                )
+            yield block
+    if not given and origin_seconds is None:
+        raise UnsupportedMedia("nothing in the file's sound can be decoded", input_name=source.label)
+
+
+def _bits(stream: AudioStream) -> int:
+    codec = stream.codec_context
+    lossless = codec.name.startswith(("pcm_", "flac", "alac", "wavpack", "tta", "ape", "truehd", "mlp"))
+    if not lossless or codec.name in ("pcm_alaw", "pcm_mulaw"):
+        return 16
+    return 24 if codec.format is not None and codec.format.bytes > 2 else 16
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Samples of one rate and one layout."""
+
+    samples: Block
+    rate: int
+    names: tuple[str, ...]
+
+
+class _Timeline:
+    """Places decoded frames on the sample grid of their own rate and joins them into larger runs."""
+
+    def __init__(self, container: InputContainer, stream: AudioStream, origin_seconds: Fraction | None) -> None:
+        self._container, self._stream = container, stream
+        self._origin = origin_seconds
+        self._timed = container.format.name.split(",")[0] in _TIMED_FORMATS
+        self._expected = 0  # samples of the current rate since the origin
+
+    def blocks(self) -> Iterator[_Run]:
+        pending: list[Block] = []
+        rate = 0
+        names: tuple[str, ...] = ()
+        for frame in self._frames():
+            now = (frame.sample_rate, tuple(channel.name for channel in frame.layout.channels))
+            if now != (rate, names):
+                if pending:
+                    yield _Run(_joined(pending), rate, names)
+                    pending = []
+                self._expected = scaled_samples(self._expected, rate, now[0]) if rate else 0
+                rate, names = now
+            placed = _samples(frame)
+            gap = self._gap(frame, first=self._expected == 0 and not pending)
+            while gap > 0:
+                silence = min(gap, BLOCK_SAMPLES)
+                pending.append(np.zeros((len(names), silence), np.float32))
+                self._expected += silence
+                gap -= silence
+                if gap:
+                    yield _Run(_joined(pending), rate, names)
+                    pending = []
+            if gap < 0:
+                placed = placed[:, -gap:]
+            self._expected += placed.shape[1]
+            pending.append(placed)
+            if sum(part.shape[1] for part in pending) >= BLOCK_SAMPLES:
+                yield _Run(_joined(pending), rate, names)
+                pending = []
+        if pending:
+            yield _Run(_joined(pending), rate, names)
+
+    def _gap(self, frame: AudioFrame, *, first: bool) -> int:
+        """Samples of silence before this frame; negative: how many of its samples come too early."""
+        if frame.pts is None or not frame.time_base:
+            return 0
+        if self._origin is None:
+            self._origin = frame.pts * Fraction(frame.time_base)
+            return 0
+        if not first and not self._timed:
+            return 0
+        exact = (frame.pts * Fraction(frame.time_base) - self._origin) * frame.sample_rate
+        gap = round(exact) - self._expected
+        return gap if first or abs(gap) > _TOLERANCE_SECONDS * frame.sample_rate else 0
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        """Every frame; the last one cut where the track says that it ends (MP4 pads AAC's last frame)."""
+        held: AudioFrame | None = None
+        for packet in self._container.demux(self._stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue  # a damaged packet: its time becomes silence by the timestamps of the next
+            for frame in frames:
+                if held is not None:
+                    yield held
+                held = frame
+        if held is not None:
+            yield self._cut_at_end(held)
+
+    def _cut_at_end(self, last: AudioFrame) -> AudioFrame:
+        stream = self._stream
+        base = last.time_base
+        if not self._container.format.name.startswith("mov") or last.pts is None or not base or not stream.duration:
+            return last
+        end = (stream.start_time or 0) + stream.duration
+        keep = round((end - last.pts) * Fraction(base) * last.sample_rate)
+        if not 0 < keep < last.samples:
+            return last
+        cut = AudioFrame.from_ndarray(
+            np.ascontiguousarray(_samples(last)[:, :keep]), format="fltp", layout=last.layout.name
+        )
+        cut.sample_rate, cut.pts, cut.time_base = last.sample_rate, last.pts, base
+        return cut
+
+
+def _at_rate(runs: Iterator[_Run], sample_rate: int, channels: int) -> Iterator[Block]:
+    """Runs of any rate and layout as blocks of one; the whole lasts as long as the runs did."""
+    if channels not in LAYOUTS:
+        raise ValueError(f"no layout of {channels} channels")
+    converter: RateConverter | None = None
+    rate = 0
+    for run in runs:
+        if run.rate != rate:
+            if converter is not None:
+                yield converter.finish()
+            rate, converter = run.rate, RateConverter(channels, run.rate, sample_rate)
+        assert converter is not None
+        block = converter.convert(remix(run.samples, run.names, channels))
+        if block.shape[1]:
+            yield block
+    if converter is not None:
+        rest = converter.finish()
+        if rest.shape[1]:
+            yield rest
+
+
+def _joined(parts: list[Block]) -> Block:
+    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+
+
+def _samples(frame: AudioFrame) -> Block:
+    raw = frame.to_ndarray()
+    if not frame.format.is_planar:
+        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    if raw.dtype.kind == "f":
+        return raw.astype(np.float32, copy=False)
+    if raw.dtype == np.uint8:
+        return (raw.astype(np.float32) - 128.0) / 128.0
+    return raw.astype(np.float32) * np.float32(2.0 ** -(8 * raw.dtype.itemsize - 1))
