@@ -8,6 +8,8 @@ begun, `fence` grows with every change of owner, and only the holder of the newe
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -167,6 +169,32 @@ class Idempotency:
     owner: str
     key: str
     digest: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request that was found valid: what an api role asks the ledger to carry out.
+
+    Attributes:
+        inputs: public fields of the request under their public names.
+        options: what else the job needs; never shown.
+        trace: `x-request-id` and `traceparent` of the submit.
+    """
+
+    kind: TaskKind
+    owner: str
+    inputs: Mapping[str, Any]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    webhook_url: str | None = None
+    idempotency_key: str | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+    def idempotency(self) -> Idempotency | None:
+        if not self.idempotency_key:
+            return None
+        request = [self.kind.value, self.inputs, self.options, self.webhook_url]
+        digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        return Idempotency(self.owner, self.idempotency_key, digest)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Each feature is one folder with one gRPC service; `gateway` holds tasks, server and site."""

@@ -1,0 +1,27 @@
+"""The last-frame job: open by ranges, extract in a confined child, publish one image."""
+
+from __future__ import annotations
+
+from services.frames.last_frame import extract
+from shared.facts import present
+from shared.jobs.context import JobContext
+from shared.tasks import Success
+
+
+async def extract_last_frame(context: JobContext) -> Success:
+    task = context.task
+    context.progress("fetching", 0.0)
+    source = await context.open(task.inputs["video_url"], label="video_url", error_word="invalid_video_url")
+    frame = await context.run(extract, share=(0.05, 0.9), source=source, **task.options)
+    context.progress("uploading", 0.95)
+    extension = frame.file_name.rpartition(".")[2]
+    url = await context.publish(frame.file_name, f"{task.task_id}.{extension}", frame.content_type)
+    facts = present(frame, without=("file_name", "content_type"))
+    return Success(
+        outputs={"image_url": url},
+        metadata={
+            **facts,
+            "bytes_fetched": context.bytes_fetched,
+            "processing_time": round(context.elapsed_seconds, 3),
+        },
+    )

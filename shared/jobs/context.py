@@ -1,0 +1,210 @@
+"""All that a job may touch: its task, its scratch directory, sources, the decoder child, the object store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shared.errors import LastFrameError, ProcessingTimeout, Unavailable
+from shared.jobs.child import ChildPool, LocalSource, result_path
+from shared.ports import ObjectStore, RemoteSource, SourceLimits, SourceOpener
+from shared.tasks import Task
+
+Result = TypeVar("Result")
+
+UPLOAD_ATTEMPTS = 3
+UPLOAD_BACKOFF_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """What one job may cost."""
+
+    max_input_bytes: int
+    max_duration_seconds: float
+    deadline_seconds: float
+    threads: int
+    accelerator: str = "cpu"
+
+
+class JobContext:
+    """One attempt at one task. The runner makes it, and calls `close` whatever happens.
+
+    Attributes:
+        task: the claimed task; `task.inputs` and `task.options` are the request.
+        scratch: this attempt's own directory; deleted afterwards.
+        bytes_fetched: what the sources have cost so far.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        scratch: Path,
+        *,
+        opener: SourceOpener,
+        children: ChildPool,
+        objects: ObjectStore,
+        limits: JobLimits,
+        report: Callable[[str, float], None],
+    ) -> None:
+        self.task = task
+        self.scratch = scratch
+        self.limits = limits
+        self._opener = opener
+        self._children = children
+        self._objects = objects
+        self._report = report
+        self._sources: list[RemoteSource] = []
+        self._stack = AsyncExitStack()
+        self._wanted: list[str] = []
+        self._published: list[str] = []
+        self._started = time.monotonic()
+
+    @property
+    def bytes_fetched(self) -> int:
+        return sum(source.bytes_fetched for source in self._sources)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def progress(self, phase: str, fraction: float) -> None:
+        """Report what the job is doing and how much of the whole job (0-1) is behind it."""
+        self._report(phase, fraction)
+
+    async def open(self, url: str, *, label: str, error_word: str = "invalid_media_url") -> RemoteSource:
+        """A source that is read by ranges; costs only what is read. Closed with the context."""
+        source = await self._opener.open(
+            url,
+            label=label,
+            limits=SourceLimits(max_input_bytes=self.limits.max_input_bytes),
+            error_word=error_word,
+            spool_directory=self.scratch,
+        )
+        self._sources.append(source)
+        self._stack.push_async_callback(source.close)
+        return source
+
+    async def download(
+        self, url: str, *, label: str, error_word: str = "invalid_media_url", on_progress: Callable[[float], None]
+    ) -> LocalSource:
+        """The whole source, as a file in scratch."""
+        source = await self.open(url, label=label, error_word=error_word)
+        path = self.scratch / f"source-{len(self._sources)}"
+        await source.download(path, on_progress)
+        return LocalSource(path, label)
+
+    async def download_all(
+        self, urls: Sequence[tuple[str, str, str]], *, phase: str = "downloading", share: float = 0.3
+    ) -> list[LocalSource]:
+        """Downloads `(url, label, error_word)` in parallel; progress runs from 0 to `share`.
+
+        The first failure stops the others and is raised.
+        """
+        fractions = [0.0] * len(urls)
+
+        def follow(index: int) -> Callable[[float], None]:
+            def on_progress(fraction: float) -> None:
+                fractions[index] = fraction
+                self.progress(phase, share * sum(fractions) / len(fractions))
+
+            return on_progress
+
+        self.progress(phase, 0.0)
+        tasks: list[asyncio.Task[LocalSource]] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index, (url, label, word) in enumerate(urls):
+                    download = self.download(url, label=label, error_word=word, on_progress=follow(index))
+                    tasks.append(group.create_task(download))
+        except* LastFrameError as errors:
+            raise _first(errors) from None
+        return [task.result() for task in tasks]
+
+    async def run(
+        self, step: Callable[..., Result], *, share: tuple[float, float] = (0.0, 0.95), **arguments: Any
+    ) -> Result:
+        """Runs a media step in a fresh confined child; its progress is mapped onto `share` of the job's.
+
+        Arguments may be sources (from `open` or `download`), lists of them, and JSON values.
+
+        Raises:
+            LastFrameError: what the step raised; `ProcessingTimeout` at the deadline; `MediaCrashed`.
+        """
+        remaining = self.limits.deadline_seconds - self.elapsed_seconds
+        if remaining <= 0:
+            raise ProcessingTimeout("Processing took longer than allowed")
+        begin, end = share
+
+        def on_progress(phase: str, fraction: float) -> None:
+            self.progress(phase, begin + (end - begin) * max(0.0, min(1.0, fraction)))
+
+        return await self._children.run(
+            step,
+            arguments=arguments,
+            scratch=self.scratch,
+            deadline_seconds=remaining,
+            on_progress=on_progress,
+            threads=self.limits.threads,
+            # A muxer may round a ten-minute film up by a frame or an audio packet.
+            max_duration_seconds=self.limits.max_duration_seconds + 1.0,
+            accelerator=self.limits.accelerator,
+        )
+
+    def result_path(self, file_name: str) -> Path:
+        """Where a step left a result; refuses anything but a plain file of this job's scratch."""
+        return result_path(self.scratch, file_name)
+
+    async def publish(self, file_name: str, object_name: str, content_type: str) -> str:
+        """Stores a result and returns its public URL. Nothing shows it until the task is settled.
+
+        A second attempt at the task writes under a name of its own, so that a worker which was replaced
+        cannot overwrite its successor's result.
+        """
+        path = self.result_path(file_name)
+        self._wanted.append(object_name)
+        object_name = fenced_name(object_name, self.task.fence)
+        for attempt in range(1, UPLOAD_ATTEMPTS + 1):
+            try:
+                self._published.append(object_name)
+                return await self._objects.put(path, object_name, content_type)
+            except Unavailable as error:
+                if attempt == UPLOAD_ATTEMPTS:
+                    raise Unavailable("The result could not be stored", word="storage_unavailable") from error
+                await asyncio.sleep(UPLOAD_BACKOFF_SECONDS * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def withdraw(self) -> None:
+        """Deletes what this attempt published: it failed, or was replaced."""
+        for name in dict.fromkeys(self._published):
+            await self._objects.delete(name)
+
+    async def sweep_predecessors(self) -> None:
+        """Deletes what earlier attempts may have stored before they died; call once this attempt has settled."""
+        for name in self._wanted:
+            for fence in range(1, self.task.fence):
+                await self._objects.delete(fenced_name(name, fence))
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+def fenced_name(object_name: str, fence: int) -> str:
+    """The name under which the holder of `fence` stores: the first holder's is the plain one."""
+    if fence <= 1:
+        return object_name
+    stem, dot, suffix = object_name.rpartition(".")
+    return f"{stem}-{fence}{dot}{suffix}"
+
+
+def _first(group: BaseExceptionGroup[LastFrameError]) -> LastFrameError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, LastFrameError)
+    return found

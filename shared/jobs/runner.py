@@ -1,0 +1,281 @@
+"""Claim → run → settle → announce: the loop of every worker role."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from shared.errors import Conflict, LastFrameError, ProcessingTimeout, Unavailable
+from shared.jobs.child import ChildPool
+from shared.jobs.context import JobContext, JobLimits
+from shared.jobs.ledger import Ledger
+from shared.ports import Hint, ObjectStore, SourceOpener
+from shared.tasks import Failure, Success, Task, TaskKind
+
+log = structlog.get_logger(__name__)
+
+Job = Callable[[JobContext], Awaitable[Success]]
+
+LEASE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 5.0
+FENCE_CHECK_SECONDS = 0.4  # a cancelled task stops within a second
+PROGRESS_SECONDS = 0.5  # progress is stored at most this often
+MAX_RETRIES = 2  # after the first attempt: three in all
+RETRY_DELAYS_SECONDS = (2.0, 15.0)
+
+
+@dataclass(frozen=True)
+class RunnerSettings:
+    """Attributes:
+    worker: this process's name in leases.
+    slots: how many jobs run at once.
+    scratch_root: where each attempt gets a directory of its own.
+    """
+
+    worker: str
+    slots: int
+    scratch_root: Path
+    limits: JobLimits
+
+
+class _Run:
+    """One running attempt, as the heartbeat sees it."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.job: asyncio.Task[None] | None = None
+        self.phase: str | None = None
+        self.progress: float | None = None
+        self.changed = False
+        self.renewed_at = time.monotonic()
+        self.stored_at = 0.0
+        self.lost = False
+
+    def report(self, phase: str, progress: float) -> None:
+        self.changed = self.changed or phase != self.phase or progress != self.progress
+        self.phase, self.progress = phase, progress
+
+
+class Runner:
+    """Runs jobs of some kinds in this process until `drain`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        jobs: Mapping[TaskKind, Job],
+        settings: RunnerSettings,
+        *,
+        opener: SourceOpener,
+        children: ChildPool,
+        objects: ObjectStore,
+    ) -> None:
+        self._ledger = ledger
+        self._jobs = jobs
+        self._settings = settings
+        self._opener = opener
+        self._children = children
+        self._objects = objects
+        self._free = asyncio.Semaphore(settings.slots)
+        self._runs: dict[str, _Run] = {}
+        self._draining = asyncio.Event()
+
+    @property
+    def active(self) -> int:
+        """How many attempts run now."""
+        return len(self._runs)
+
+    async def run(self) -> None:
+        """Takes work until drained or cancelled; a fault of the queue or store is outlasted, not raised."""
+        sweep_scratch(self._settings.scratch_root)
+        async with asyncio.TaskGroup() as group:
+            beat = group.create_task(self._beat())
+            take = group.create_task(self._take())
+            await self._draining.wait()
+            take.cancel()
+            while self._runs:
+                await asyncio.sleep(0.05)
+            beat.cancel()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Takes no more work, lets running jobs finish; at the grace's end gives them back uncharged."""
+        self._draining.set()
+        deadline = time.monotonic() + grace_seconds
+        while self._runs and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        for run in list(self._runs.values()):
+            if run.job is not None:
+                run.job.cancel()
+        while self._runs:
+            await asyncio.sleep(0.02)
+
+    async def _take(self) -> None:
+        async for hint in self._ledger.queue.hints(tuple(self._jobs), self._settings.slots):
+            try:
+                await self._follow(hint)
+            except Unavailable as error:
+                log.warning("store_unavailable", reason=error.detail)
+                hint.later(2.0)
+
+    async def _follow(self, hint: Hint) -> None:
+        """Claims what a hint names; a hint without a name is followed until slots or ready tasks run out."""
+        if hint.task_id is not None and hint.task_id in self._runs:
+            hint.later(LEASE_SECONDS)
+            return
+        while True:
+            await self._free.acquire()
+            task: Task | None = None
+            try:
+                task = await self._ledger.claim(hint.task_id, tuple(self._jobs), self._settings.worker, LEASE_SECONDS)
+            finally:
+                if task is None:
+                    self._free.release()
+            if task is None:
+                await self._dismiss(hint)
+                return
+            run = _Run(task)
+            self._runs[task.task_id] = run
+            run.job = asyncio.create_task(self._attempt(run, hint if hint.task_id else None))
+            if hint.task_id is not None:
+                return
+
+    async def _dismiss(self, hint: Hint) -> None:
+        """A hint that could not be claimed: forgotten if its task is settled, else looked at again later."""
+        if hint.task_id is not None:
+            task = await self._ledger.store.get(hint.task_id)
+            if task is not None and not task.status.is_terminal:
+                hint.later(2.0)
+                return
+        hint.done()
+
+    async def _attempt(self, run: _Run, hint: Hint | None) -> None:
+        task = run.task
+        scratch = self._settings.scratch_root / f"{task.task_id}.{task.fence}"
+        started = time.monotonic()
+        context = JobContext(
+            task,
+            scratch,
+            opener=self._opener,
+            children=self._children,
+            objects=self._objects,
+            limits=self._settings.limits,
+            report=run.report,
+        )
+        bound = log.bind(task_id=task.task_id, kind=task.kind.value, attempt=task.attempt, fence=task.fence)
+        try:
+            scratch.mkdir(parents=True, mode=0o700)
+            bound.info("job_started")
+            success = await self._within_deadline(context)
+            if await self._ledger.settle(task, success) is None:
+                await context.withdraw()
+                bound.warning("job_replaced")
+            else:
+                await context.sweep_predecessors()
+                bound.info("job_completed", seconds=round(time.monotonic() - started, 3))
+        except asyncio.CancelledError:
+            await self._stopped(run, context)
+            bound.info("job_stopped", lost=run.lost)
+        except Exception as error:
+            await self._failed(task, context, error, bound)
+        finally:
+            await asyncio.shield(self._clean_up(run, context, scratch))
+            if hint is not None:
+                hint.done()
+
+    async def _within_deadline(self, context: JobContext) -> Success:
+        deadline = self._settings.limits.deadline_seconds
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._jobs[context.task.kind](context)
+        except TimeoutError:
+            raise ProcessingTimeout(f"Processing took longer than the {deadline:g} s allowed") from None
+
+    async def _stopped(self, run: _Run, context: JobContext) -> None:
+        with contextlib.suppress(Unavailable):
+            await context.withdraw()
+            if not run.lost:
+                await self._ledger.give_back(run.task)
+
+    async def _failed(
+        self, task: Task, context: JobContext, error: Exception, bound: structlog.stdlib.BoundLogger
+    ) -> None:
+        if isinstance(error, LastFrameError):
+            failure = Failure(error.word, error.detail, error.input_name)
+            retryable = error.retryable
+            bound.info("job_failed", error=error.word, detail=error.detail, cause=repr(error.__cause__))
+        else:
+            failure = Failure("internal_error", "An internal error occurred while processing")
+            retryable = False
+            bound.exception("job_broke")
+        with contextlib.suppress(Unavailable):
+            await context.withdraw()
+        try:
+            if retryable and len(task.retries) < MAX_RETRIES:
+                delay = RETRY_DELAYS_SECONDS[len(task.retries)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                await self._ledger.retry(task, failure, delay)
+                return
+            await self._ledger.settle(task, failure)
+            if retryable:
+                await self._bury(task, failure)
+        except Unavailable as away:
+            # The lease runs out and the task is run again: nothing is lost, and nothing was shown.
+            bound.warning("settle_failed", reason=away.detail)
+
+    async def _bury(self, task: Task, failure: Failure) -> None:
+        with contextlib.suppress(Unavailable, Conflict):
+            await self._ledger.queue.bury(task.kind, task.task_id, failure.word)
+
+    async def _clean_up(self, run: _Run, context: JobContext, scratch: Path) -> None:
+        with contextlib.suppress(Exception):
+            await context.close()
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        self._runs.pop(run.task.task_id, None)
+        self._free.release()
+
+    async def _beat(self) -> None:
+        """Renews leases, stores progress, and stops what is no longer ours."""
+        while True:
+            await asyncio.sleep(FENCE_CHECK_SECONDS)
+            try:
+                await self._check_fences()
+                await self._renew()
+            except Unavailable as error:
+                log.warning("heartbeat_failed", reason=error.detail)
+
+    async def _check_fences(self) -> None:
+        if not self._runs:
+            return
+        runs = list(self._runs.values())
+        held = await self._ledger.store.held([(run.task.task_id, run.task.fence) for run in runs])
+        for run in runs:
+            if run.task.task_id not in held:
+                self._lose(run)
+
+    async def _renew(self) -> None:
+        now = time.monotonic()
+        for run in list(self._runs.values()):
+            due = now - run.renewed_at >= HEARTBEAT_SECONDS
+            if due or (run.changed and now - run.stored_at >= PROGRESS_SECONDS):
+                run.changed, run.renewed_at, run.stored_at = False, now, now
+                if not await self._ledger.renew(run.task, LEASE_SECONDS, run.phase, run.progress):
+                    self._lose(run)
+
+    def _lose(self, run: _Run) -> None:
+        # Settling itself ends the hold, so only a run that is still in the table was taken away.
+        if self._runs.get(run.task.task_id) is run and run.job is not None and not run.lost:
+            run.lost = True
+            run.job.cancel()
+
+
+def sweep_scratch(root: Path) -> None:
+    """Deletes what a crash left; called before the first claim, when nothing of this worker's runs."""
+    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for leftover in root.iterdir():
+        shutil.rmtree(leftover, ignore_errors=True)

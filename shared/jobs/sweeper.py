@@ -1,0 +1,41 @@
+"""The reconciler: repairs what a crash or a lost message left. Every process runs one; there is no leader."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from shared.errors import Unavailable
+from shared.jobs.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_SECONDS = 1.0
+ACTIVE_SYNC_SECONDS = 5.0
+MAX_CRASHES = 10  # attempts that may begin before a task counts as poison
+REOFFER_SECONDS = 30.0
+BATCH = 200
+
+
+async def sweep_forever(ledger: Ledger) -> None:
+    """Expires leases, repeats publishes that were lost, keeps the live set of running tasks true."""
+    since_sync = ACTIVE_SYNC_SECONDS
+    while True:
+        try:
+            await sweep_once(ledger)
+            since_sync += INTERVAL_SECONDS
+            if since_sync >= ACTIVE_SYNC_SECONDS:
+                await ledger.live.sync_active(await ledger.store.active())
+                since_sync = 0.0
+        except Unavailable as error:
+            log.warning("sweep_failed", reason=error.detail)
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def sweep_once(ledger: Ledger) -> None:
+    expired = await ledger.store.expire_leases(MAX_CRASHES)
+    for task in expired:
+        log.warning("lease_expired", task_id=task.task_id, status=task.status.value, attempt=task.attempt)
+    await ledger.reoffer(expired)
+    await ledger.reoffer(await ledger.store.due_for_dispatch(BATCH, REOFFER_SECONDS))

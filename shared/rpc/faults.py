@@ -1,0 +1,81 @@
+"""Exceptions → gRPC statuses: the one place where failures meet the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import grpc
+import protovalidate
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from shared.errors import ERROR_WORD_NUMBERS, InvalidRequest, LastFrameError
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+# Rules whose breach has a finer word than `invalid_request`: (field, protovalidate rule) → word.
+RULE_WORDS: dict[tuple[str, str], str] = {
+    ("video_urls", "repeated.min_items"): "too_few_videos",
+    ("video_urls", "repeated.max_items"): "too_many_videos",
+    ("scene_videos", "repeated.min_items"): "too_few_videos",
+    ("scene_videos", "repeated.max_items"): "too_many_videos",
+}
+
+
+def check(request: Message) -> None:
+    """Holds a request to the rules in its proto.
+
+    Raises:
+        InvalidRequest: naming every field at fault.
+    """
+    violations = protovalidate.collect_violations(request)
+    if not violations:
+        return
+    sentences = []
+    word = None
+    for violation in violations:
+        path = _path(violation.proto.field)
+        rule = violation.proto.rule_id
+        word = word or RULE_WORDS.get((path, rule))
+        sentences.append(f"{path}: {violation.proto.message}" if path else violation.proto.message)
+    raise InvalidRequest("; ".join(sentences), word=word, input_name=_path(violations[0].proto.field) or None)
+
+
+def _path(field: Any) -> str:
+    """`scene_videos[2].video_url` from protovalidate's field path."""
+    text = ""
+    for element in field.elements if field is not None else ():
+        text += f".{element.field_name}" if text else element.field_name
+        index = getattr(element, "subscript", None)
+        if index is not None and getattr(index, "field", None) == "index":
+            text += f"[{index.value}]"
+    return text
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: LastFrameError, over_rest: bool) -> NoReturn:
+    """Ends the call with this error.
+
+    A native client gets a standard `google.rpc.Status` with `ErrorInfo`; through the transcoder the status' code
+    is the word's own number, which Envoy's shadowed descriptor renders as `{"detail", "error"}`.
+    """
+    code = grpc.StatusCode[error.grpc_code]
+    status = status_pb2.Status(code=code.value[0], message=error.detail)
+    if over_rest:
+        status.code = ERROR_WORD_NUMBERS.get(error.word, code.value[0])
+    else:
+        info = error_details_pb2.ErrorInfo(reason=error.word, domain="lastframe")
+        if error.input_name:
+            info.metadata["input"] = error.input_name
+        packed = any_pb2.Any()
+        packed.Pack(info)
+        status.details.append(packed)
+    trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        trailing.append(("www-authenticate", "Bearer"))
+    if error.retry_after_seconds is not None:
+        trailing.append(("retry-after", str(max(1, round(error.retry_after_seconds)))))
+    metadata: Sequence[tuple[str, str | bytes]] = tuple(trailing)
+    await context.abort(code, error.detail, metadata)
+    raise AssertionError("abort always raises")

@@ -1,0 +1,132 @@
+"""One interceptor for every method: key, rules, context, and exceptions made into statuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import structlog
+
+from shared.errors import InvalidRequest, LastFrameError
+from shared.rpc.call import Call, set_current_call
+from shared.rpc.faults import abort, check
+from shared.rpc.keys import KeyRing
+
+log = structlog.get_logger(__name__)
+
+OPEN_PREFIXES = ("/grpc.", "/lastframe.server.v1.SiteService/")
+OPEN_METHODS = frozenset(
+    {"/lastframe.server.v1.ServerService/GetRoot", "/lastframe.server.v1.ServerService/GetHealth"}
+)
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def needs_key(method: str) -> bool:
+    return not (method.startswith(OPEN_PREFIXES) or method in OPEN_METHODS)
+
+
+class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Wraps every handler of a server.
+
+    Args:
+        keys: a callable, so that keys may change while the server runs.
+        admit: called with the method and caller before the handler; raises `Overloaded` to refuse.
+    """
+
+    def __init__(
+        self, keys: Callable[[], KeyRing], admit: Callable[[str, Call], Awaitable[None]] | None = None
+    ) -> None:
+        self._keys = keys
+        self._admit = admit
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(details)
+        if handler is None or details.method.startswith("/grpc."):
+            return handler
+        if handler.unary_unary is not None:
+            return grpc.unary_unary_rpc_method_handler(
+                self._unary(details.method, handler.unary_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(details.method, handler.unary_stream),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return handler
+
+    def _unary(self, method: str, behavior: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def serve(request: Any, context: Context) -> Any:
+            over_rest = False
+            try:
+                call = self._enter(method, context)
+                over_rest = call.over_rest
+                check(request)
+                await self._admitted(method, call)
+                return await behavior(request, context)
+            except Exception as error:
+                await _refuse(method, context, error, over_rest or _over_rest(context))
+
+        return serve
+
+    def _streaming(
+        self, method: str, behavior: Callable[[Any, Context], AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]:
+        async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
+            try:
+                call = self._enter(method, context)
+                check(request)
+                await self._admitted(method, call)
+                async for reply in behavior(request, context):
+                    yield reply
+            except Exception as error:
+                await _refuse(method, context, error, _over_rest(context))
+
+        return serve
+
+    async def _admitted(self, method: str, call: Call) -> None:
+        if self._admit is not None:
+            await self._admit(method, call)
+
+    def _enter(self, method: str, context: Context) -> Call:
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        caller = self._keys().authenticate(metadata.get("authorization")) if needs_key(method) else None
+        key = metadata.get("idempotency-key")
+        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+            raise InvalidRequest("Idempotency-Key must be 1-255 printable ASCII characters")
+        trace = {name: metadata[name] for name in ("x-request-id", "traceparent") if name in metadata}
+        call = Call(caller, _is_rest(metadata), key, trace)
+        set_current_call(call)
+        structlog.contextvars.clear_contextvars()
+        if trace:
+            structlog.contextvars.bind_contextvars(request_id=trace.get("x-request-id"))
+        return call
+
+
+def _is_rest(metadata: dict[str, str]) -> bool:
+    return "x-envoy-original-path" in metadata
+
+
+def _over_rest(context: Context) -> bool:
+    return any(key == "x-envoy-original-path" for key, _ in context.invocation_metadata() or ())
+
+
+async def _refuse(method: str, context: Context, error: Exception, over_rest: bool) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, LastFrameError):
+        log.exception("rpc_broke", method=method)
+        error = LastFrameError("Internal server error")
+    elif error.http_status >= 500:
+        log.warning("rpc_failed", method=method, error=error.word, detail=error.detail)
+    await abort(context, error, over_rest)

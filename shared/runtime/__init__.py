@@ -1,0 +1,1 @@
+"""Settings, wiring (the only composition root, the only importer of backends), worker, serve, telemetry."""

@@ -1,0 +1,110 @@
+"""Every setting of the suite: `LASTFRAME_` variables, read once, units in the names."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.rpc.keys import parse_keys
+from shared.webhook_signature import decode_secret
+
+
+class Settings(BaseSettings):
+    """What an operator may set; docs/limits.md says what each default means."""
+
+    model_config = SettingsConfigDict(env_prefix="LASTFRAME_", extra="ignore")
+
+    port: int = Field(8000, ge=1, le=65535, description="where Envoy serves REST and gRPC")
+    bind_address: str = Field("127.0.0.1", description="the address that Envoy listens on")
+    data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")
+    api_keys: str = Field("", description="name=key,name2=key2; one is generated when empty (embedded only)")
+    admin_keys: str = Field("", description="names of keys that may see every key's tasks, comma-separated")
+    allow_private_sources: bool = Field(False, description="sources and webhooks may be on private addresses")
+    source_ports: str = Field("80,443", description="ports that sources and webhooks may use")
+    public_media_url: str = Field("", description="where results are served; embedded: this host's /media/")
+    max_concurrent_tasks: int = Field(10, ge=1, le=1000)
+    max_input_bytes: int = Field(500 * 1024 * 1024, ge=1)
+    max_duration_seconds: float = Field(600.0, gt=0)
+    job_deadline_seconds: float = Field(900.0, gt=0)
+    child_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2)
+    sandbox: Literal["required", "best-effort"] = "best-effort"
+    webhook_secret: str = Field("", description="whsec_…: webhooks are signed by the Standard Webhooks scheme")
+    drain_seconds: float = Field(30.0, ge=0)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    store_url: str = Field("", description="sqlite:PATH (default) or mongodb://…")
+    live_url: str = Field("memory:", description="memory: or redis://…")
+    queue_url: str = Field("", description="sqlite:PATH (default) or amqp://…")
+    objects_url: str = Field("", description="file:PATH (default) or s3://bucket?endpoint=…")
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys_parse(cls, value: str) -> str:
+        parse_keys(value)
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _secret_decodes(cls, value: str) -> str:
+        if value:
+            decode_secret(value)
+        return value
+
+    @field_validator("source_ports")
+    @classmethod
+    def _ports_parse(cls, value: str) -> str:
+        if not all(part.strip().isdigit() for part in value.split(",") if part.strip()):
+            raise ValueError("must be numbers, comma-separated")
+        return value
+
+    @property
+    def allowed_ports(self) -> frozenset[int]:
+        return frozenset(int(part) for part in self.source_ports.split(",") if part.strip())
+
+    @property
+    def admin_names(self) -> frozenset[str]:
+        return frozenset(part.strip() for part in self.admin_keys.split(",") if part.strip())
+
+    @property
+    def media_url(self) -> str:
+        """Where results are served, with a slash at the end."""
+        base = self.public_media_url or f"http://127.0.0.1:{self.port}/media/"
+        return base if base.endswith("/") else base + "/"
+
+    @property
+    def objects_directory(self) -> Path:
+        return self.data_dir / "media"
+
+    def plain_keys(self) -> dict[str, str]:
+        """The API keys by name; without any, one is made once and kept in `data_dir/api-key` (mode 0600)."""
+        keys = parse_keys(self.api_keys)
+        return keys or {"default": _generated_key(self.data_dir / "api-key")}
+
+
+def load_settings() -> Settings:
+    """Reads the environment; a wrong value ends the process with the variable's name and what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "LASTFRAME_" + "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
+        raise SystemExit(2) from None
+
+
+def _generated_key(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    key = "lf_" + secrets.token_urlsafe(32)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key + "\n")
+    return key
