@@ -71,7 +71,7 @@ class _Search:
     """One medium, opened afresh for every attempt; the bytes stay cached in `file`."""
 
     file: ByteFile
-    is_fragmented: bool
+    is_indexed: bool
     max_pixels: int
     max_duration_seconds: float | None
     threads: int
@@ -80,14 +80,16 @@ class _Search:
     displayed_frames: int | None = None
 
     @contextmanager
-    def opened(self, *, strict: bool, threads: int | None = None) -> Iterator[tuple[InputContainer, VideoStream]]:
-        with open_container(self.file, max_pixels=self.max_pixels, header_only=strict) as container:
+    def opened(
+        self, *, strict: bool, threads: int, hold_samples: bool = False
+    ) -> Iterator[tuple[InputContainer, VideoStream]]:
+        with open_container(self.file, max_pixels=self.max_pixels, header_only=hold_samples) as container:
             stream = first_video_stream(container)
             only(container, [stream])
             decoder = stream.codec_context
             decoder.options = {"max_pixels": str(self.max_pixels)} | ({"err_detect": "explode"} if strict else {})
             decoder.thread_type = "AUTO"
-            decoder.thread_count = threads or self.threads
+            decoder.thread_count = threads
             yield container, stream
 
     def found(self, container: InputContainer, stream: VideoStream, frame: VideoFrame, method: str) -> FinalFrame:
@@ -138,8 +140,8 @@ def find_last_frame(
     file = ByteFile(source)
     with media_errors(file):
         layout = read_layout(file)
-    is_fragmented = layout is None or layout.fragmented or not layout.indexed
-    search = _Search(file, is_fragmented, max_pixels, max_duration_seconds, threads, progress)
+    is_indexed = layout is not None and layout.indexed and not layout.fragmented
+    search = _Search(file, is_indexed, max_pixels, max_duration_seconds, threads, progress)
     return _from_the_end(search) or _full_decode(search)
 
 
@@ -150,46 +152,57 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
     """The proven last frame, or the last clean one before damage; None where only a full decode can tell."""
     had_errors = False
     seen: set[tuple[int | None, int | None]] = set()
-    for attempt in range(len(_BACK_SECONDS) + 1):
+    attempts = [(n, hold) for n in range(len(_BACK_SECONDS) + 1) for hold in (True, False)]
+    next_attempt = 0
+    for attempt, hold_samples in attempts:
+        if attempt < next_attempt or (hold_samples and not search.is_indexed):
+            continue
         # Frame threads lose good frames before an error, so a second look at damage uses one thread.
-        with search.opened(strict=True, threads=1 if had_errors else None) as (container, stream):
-            if attempt == 0:
-                search.refuse_longer(_declared_seconds(container, stream))
+        threads = 1 if had_errors else search.threads
+        with search.opened(strict=True, threads=threads, hold_samples=hold_samples) as (container, stream):
+            search.refuse_longer(_declared_seconds(container, stream))
             if stream.codec_context.name not in _TRUSTED_KEY_FRAMES.split():
                 return None
             tail = _tail(search, container, stream, attempt)
             if tail is None or tail.unbounded:
                 return None
-            tick = float(stream.time_base or 0)
-            expected = expected_pts(tail.packets, tick)
+            if not tail.packets and hold_samples:
+                # libavformat does not forget the end of the file that it met while samples were held back if the
+                # first one wanted lies within its read-ahead: then open once more without holding.
+                continue
+            next_attempt = attempt + 1
             first = (tail.packets[0].pts, tail.packets[0].pos) if tail.packets else None
             if first is None or (first in seen and not had_errors):
                 continue
             seen.add(first)
+            tick = float(stream.time_base or 0)
+            expected = expected_pts(tail.packets, tick)
             if expected is None:
                 return None
             search.progress("decoding", 0.2)
-            decoded = _decode(stream, tail, expected, tick, whole=had_errors)
+            method, decoded = _decode(stream, tail, expected, tick, skip_last_group=had_errors)
             if decoded.proven and decoded.frame is not None:
                 if tail.incomplete:
                     search.warnings.append(f"the file is cut off: its last {tail.incomplete} frames are incomplete")
-                method = "last_gop" if attempt == 0 else "earlier_key_frame"
-                return search.found(container, stream, decoded.frame, method)
+                return search.found(container, stream, decoded.frame, method if attempt == 0 else "earlier_key_frame")
             if decoded.errors and had_errors:
                 return _last_clean(search, container, stream, decoded)
             had_errors = decoded.errors > 0
     return None
 
 
-def _decode(stream: VideoStream, tail: Tail, expected: int, tick: float, *, whole: bool) -> Decoded:
-    """From the last key frame, and if that proves nothing from the one before."""
+def _decode(
+    stream: VideoStream, tail: Tail, expected: int, tick: float, *, skip_last_group: bool
+) -> tuple[str, Decoded]:
+    """From the last key frame, and if that proves nothing from the one before; with the name of what gave the frame."""
     decoder = stream.codec_context
     start = tail.last_group_start
-    if start and not whole:
+    if start and not skip_last_group:
         decoded = decode_strictly(decoder, tail.packets[start:], expected, tick)
         if decoded.proven:
-            return decoded
-    return decode_strictly(decoder, tail.packets, expected, tick)
+            return "last_gop", decoded
+    method = "earlier_key_frame" if start else "last_gop"
+    return method, decode_strictly(decoder, tail.packets, expected, tick)
 
 
 def _last_clean(search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded) -> FinalFrame | None:
@@ -202,8 +215,7 @@ def _last_clean(search: _Search, container: InputContainer, stream: VideoStream,
 
 def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
     """The stream's end as the `attempt`-th try reads it; None where there are no more tries."""
-    is_mov = "mov" in container.format.name.split(",")
-    if is_mov and len(stream.index_entries) > 0 and not search.is_fragmented:
+    if search.is_indexed and _is_mov(container) and len(stream.index_entries) > 0:
         return _indexed_tail(search, container, stream, attempt)
     if attempt < len(_BACK_SECONDS):
         if container.duration is None:
@@ -252,7 +264,7 @@ def _merged(runs: Iterator[Range]) -> list[Range]:
 
 def _full_decode(search: _Search) -> FinalFrame:
     """What every player would show: decode all, conceal damage, keep the last."""
-    with search.opened(strict=False) as (container, stream):
+    with search.opened(strict=False, threads=search.threads) as (container, stream):
         decoder = stream.codec_context
         tick = float(stream.time_base or 0)
         latest = LatestFrame(tick)
@@ -285,9 +297,13 @@ def _full_decode(search: _Search) -> FinalFrame:
 # Facts of a container -------------------------------------------------------------------------------------------
 
 
+def _is_mov(container: InputContainer) -> bool:
+    return "mov" in container.format.name.split(",")
+
+
 def _origin_seconds(container: InputContainer) -> float:
     """Where the presentation starts. In mp4 and mov it is 0, whatever starts first; elsewhere the header tells."""
-    if "mov" in container.format.name.split(",") or container.start_time is None:
+    if _is_mov(container) or container.start_time is None:
         return 0.0
     return container.start_time / 1_000_000
 
