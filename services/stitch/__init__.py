@@ -1,0 +1,1 @@
+"""Video stitching: the service, its job and its media step."""

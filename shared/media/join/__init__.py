@@ -1,0 +1,12 @@
+"""Join clips into one picture: copy what is equal, encode only what differs, keep every frame on an exact clock.
+
+    clips = [read_clip(index, source, context) for index, source in enumerate(sources)]
+    plan = plan_join(clips, read_wishes("auto", resolution=None, frame_rate=None, quality=None))
+    plan.duration, plan.frames, plan.copied, plan.encoded           # known before a byte is written
+    write_join(plan, [Output(full, with_sound=True), Output(silent, with_sound=False)], context, sound)
+
+`clip` measures, `plan` decides, `movie` writes. `write_join` demuxes and encodes every clip once, whatever the number
+of outputs. `sound` is a `SoundTrack` (rate, channels, exactly `round(plan.duration * rate)` samples of float32
+blocks): stitch takes `clips_sound(plan, ...)`, assembly its own master audio, and None leaves the files mute. The
+iterator is pulled from the AAC encoder's thread, so a caller may tee it into an encoder of its own.
+"""

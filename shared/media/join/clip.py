@@ -1,0 +1,285 @@
+"""What one clip is: measured by decoding its first picture and reading every packet of its video once."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import atan2, degrees
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.container import audio_streams, first_video_stream, only, open_container
+from shared.media.join.colour import FULL, Colour
+from shared.media.join.parameter_sets import (
+    NAL_IDR,
+    NAL_PPS,
+    NAL_SPS,
+    ParameterSets,
+    annex_b_units,
+    prefixed_units,
+    read_parameter_sets,
+)
+from shared.media.join.timeline import FrameTimes, frame_times, regular_times
+from shared.media.source import ByteSource
+from shared.media.step import StepContext
+
+EXACT_CLOCK_FORMATS = ("mov",)
+"""Containers whose timestamps are the author's; others round them to their own clock."""
+
+_HEVC_IDR = (19, 20)  # IDR_W_RADL, IDR_N_LP: ITU-T H.265 table 7-1
+_HEVC_CRA = 21
+_FALLBACK_RATE = Fraction(25)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A clip's first audio stream: samples a second, channels, and where it begins on the clip's own clock."""
+
+    codec: str
+    sample_rate: int
+    channels: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One input of a join.
+
+    Attributes:
+        index: place in the request, from 0.
+        width, height: pixels of the stored picture, before rotation and sample aspect.
+        sample_aspect: width of a stored pixel over its height.
+        orientation: libavfilter filters that turn the stored picture upright; empty for none.
+        matrix: the nine numbers of the display matrix behind `orientation`, or empty.
+        packets_are_timed: every packet has its own timestamp; else frames are taken as evenly spaced.
+        pixel_format: FFmpeg name, the deprecated `yuvj*` given as `yuv*` with a full-range `colour`.
+        obstacles: why the video cannot be copied whatever the others are, in words; empty when it can.
+    """
+
+    index: int
+    source: ByteSource
+    codec: str
+    width: int
+    height: int
+    sample_aspect: Fraction
+    orientation: tuple[str, ...]
+    matrix: tuple[int, ...]
+    pixel_format: str
+    colour: Colour
+    interlaced: bool
+    extradata: bytes
+    parameter_sets: ParameterSets | None
+    times: FrameTimes
+    packets_are_timed: bool
+    sound: Sound | None
+    obstacles: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        return self.source.label
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds of picture."""
+        return self.times.duration
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height as shown: sample aspect and rotation applied, whole pixels."""
+        width, height = round(self.width * self.sample_aspect), self.height
+        return (height, width) if self.is_turned else (width, height)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether orientation swaps width and height."""
+        return any(name.startswith("transpose") for name in self.orientation)
+
+
+def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
+    """Measure one clip.
+
+    Raises:
+        UnsupportedMedia: no video that can be decoded, or nothing that can be shown.
+        LimitExceeded: `too_many_pixels` or `duration_too_long`.
+    """
+    with open_container(source, max_pixels=context.max_pixels) as container:
+        stream = first_video_stream(container)
+        if (stream.width or 0) * (stream.height or 0) > context.max_pixels:
+            raise LimitExceeded("the picture has too many pixels", word="too_many_pixels")
+        sounds = audio_streams(container)
+        sound = None
+        if sounds and sounds[0].rate:
+            sound = Sound(sounds[0].codec_context.name, sounds[0].rate, sounds[0].channels)
+        only(container, [stream])
+        scan = _Scan(container, stream)
+        scan.run(context.max_duration_seconds)
+        frame = scan.first_frame
+        if frame is None:
+            raise UnsupportedMedia("the video has no picture that can be decoded")
+        if scan.times.duration > (context.max_duration_seconds or scan.times.duration):
+            raise _too_long(scan.times.duration, context.max_duration_seconds)
+        matrix = _display_matrix(frame)
+        orientation = orientation_filters(matrix)
+        return Clip(
+            index=index,
+            source=source,
+            codec=stream.codec_context.codec.canonical_name,
+            width=frame.width,
+            height=frame.height,
+            sample_aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
+            orientation=orientation,
+            matrix=matrix if orientation else (),
+            pixel_format=frame.format.name.replace("yuvj", "yuv"),
+            colour=_colour(frame),
+            interlaced=frame.interlaced_frame,
+            extradata=stream.codec_context.extradata or b"",
+            parameter_sets=scan.parameter_sets,
+            times=scan.times,
+            packets_are_timed=scan.is_timed,
+            sound=sound,
+            obstacles=tuple(scan.obstacles),
+        )
+
+
+class _Scan:
+    """One pass over the video packets: their times, and whether the first one starts afresh."""
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._codec = stream.codec_context.codec.canonical_name
+        self._extradata = stream.codec_context.extradata or b""
+        self.parameter_sets = read_parameter_sets(self._extradata) if self._codec == "h264" else None
+        self.first_frame: VideoFrame | None = None
+        self.obstacles: list[str] = []
+        self.is_timed = True
+        self.times: FrameTimes
+
+    def run(self, limit_seconds: float | None) -> None:
+        pts: list[int] = []
+        last_pts, last_duration, kept, frames_left = None, 0, 0, True
+        for packet in self._packets():
+            if frames_left and self.first_frame is None:
+                frames = self._stream.codec_context.decode(packet)
+                self.first_frame = frames[0] if frames else None
+            if packet.is_corrupt:
+                self._obstacle("the file is damaged")
+            if packet.is_discard:
+                self._obstacle("an edit list hides some of its frames")
+                continue
+            self._inspect(packet, is_first=kept == 0)
+            kept += 1
+            if packet.pts is None:
+                self.is_timed = False
+                continue
+            pts.append(packet.pts)
+            if last_pts is None or packet.pts > last_pts:
+                last_pts, last_duration = packet.pts, packet.duration or 0
+        if self.first_frame is None:
+            self.first_frame = next(iter(self._stream.codec_context.decode(None)), None)
+        self.times = self._times(pts, kept, last_duration)
+
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
+        return (packet for packet in self._container.demux(self._stream) if packet.size)
+
+    def _times(self, pts: list[int], kept: int, last_duration: int) -> FrameTimes:
+        stream = self._stream
+        if not kept:
+            raise UnsupportedMedia("the video has no picture that can be shown")
+        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+        if not self.is_timed:
+            self._obstacle("its packets carry no timestamps")
+            start = min(pts) * stream.time_base if pts and stream.time_base else Fraction(0)
+            return regular_times(kept, rate or _FALLBACK_RATE, start)
+        if len(set(pts)) < len(pts):
+            self._obstacle("two of its frames share a timestamp")
+            pts = sorted(set(pts))
+        assert stream.time_base is not None
+        return frame_times(
+            pts,
+            last_duration=last_duration,
+            time_base=stream.time_base,
+            rounded=not self._container.format.name.startswith(EXACT_CLOCK_FORMATS),
+            nominal_rate=rate,
+        )
+
+    def _inspect(self, packet: Any, *, is_first: bool) -> None:
+        if is_first and not packet.is_keyframe:
+            self._obstacle("it does not begin with a key frame")
+        if self._codec == "h264":
+            self._inspect_h264(packet, is_first)
+        elif self._codec == "hevc" and is_first:
+            kinds = {unit[0] >> 1 & 63 for unit in self._units(packet, self._hevc_length_size())}
+            if not kinds & {*_HEVC_IDR, _HEVC_CRA}:
+                self._obstacle("it does not begin with a key frame")
+            elif _HEVC_CRA in kinds:
+                self._obstacle("its first group of pictures is open")
+
+    def _inspect_h264(self, packet: Any, is_first: bool) -> None:
+        sets = self.parameter_sets
+        if sets is None:
+            self._obstacle("its parameter sets are not in the header")
+            return
+        known = {*sets.sps, *sets.pps}
+        has_idr = False
+        try:
+            for unit in self._units(packet, sets.length_size):
+                kind = unit[0] & 31
+                has_idr = has_idr or kind == NAL_IDR
+                if kind in (NAL_SPS, NAL_PPS) and bytes(unit).rstrip(b"\0") not in known:
+                    self._obstacle("its parameter sets change inside the clip")
+        except ValueError:
+            self._obstacle("the file is damaged")
+        if is_first and not has_idr:
+            self._obstacle("its first group of pictures is open")
+
+    def _hevc_length_size(self) -> int:
+        is_record = self._extradata[:1] == b"\x01" and len(self._extradata) > 22
+        return (self._extradata[21] & 3) + 1 if is_record else 0
+
+    @staticmethod
+    def _units(packet: Any, length_size: int) -> Iterator[Any]:
+        return prefixed_units(memoryview(packet), length_size) if length_size else annex_b_units(memoryview(packet))
+
+    def _obstacle(self, words: str) -> None:
+        if words not in self.obstacles:
+            self.obstacles.append(words)
+
+
+def orientation_filters(matrix: tuple[int, ...]) -> tuple[str, ...]:
+    """libavfilter filters that apply a display matrix, by the rules of FFmpeg's own tools (`autorotate`).
+
+    Only quarter turns and mirrors are applied; any other angle is shown as stored.
+    """
+    if not matrix or not (matrix[0] or matrix[1]):
+        return ()
+    angle = round(degrees(atan2(matrix[1], matrix[0]))) % 360
+    if angle == 90:
+        return ("transpose=cclock_flip",) if matrix[3] > 0 else ("transpose=clock",)
+    if angle == 180:
+        return (*(["hflip"] if matrix[0] < 0 else []), *(["vflip"] if matrix[4] < 0 else []))
+    if angle == 270:
+        return ("transpose=clock_flip",) if matrix[3] < 0 else ("transpose=cclock",)
+    return ("vflip",) if angle == 0 and matrix[4] < 0 else ()
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...]:
+    data = frame.side_data.get("DISPLAYMATRIX")
+    return struct.unpack("=9i", memoryview(data)[:36]) if data is not None else ()
+
+
+def _colour(frame: VideoFrame) -> Colour:
+    full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
+    return Colour(int(frame.colorspace), int(frame.color_primaries), int(frame.color_trc), full)
+
+
+def _too_long(duration: Fraction, limit_seconds: float | None) -> LimitExceeded:
+    return LimitExceeded(
+        f"the video is {float(duration):.3f} s long; at most {limit_seconds:g} s are allowed",
+        word="duration_too_long",
+    )

@@ -1,0 +1,153 @@
+"""Write a join: one pass over the picture, any number of mp4 files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from shared.media.audio.writer import SampleEncoder
+from shared.media.join.ahead import ahead
+from shared.media.join.plan import JoinPlan
+from shared.media.join.sound import SoundTrack
+from shared.media.join.timeline import placed_ticks
+from shared.media.join.video_track import video_header, video_packets
+from shared.media.step import StepContext
+
+SOUND_PACKETS_AHEAD = 256
+PACKETS_PER_PROGRESS = 32
+
+# Room in front of the samples for the index, so that playing can start before the end has arrived and no second pass
+# moves the file: the most that FFmpeg's movenc.c writes for a sample (stsz 4, stsc 12, co64 8, stss 4, ctts 8).
+INDEX_BYTES_PER_SAMPLE = 36
+INDEX_BYTES_PER_TIME_RUN = 8
+INDEX_BYTES_FIXED = 8192
+
+
+@dataclass(frozen=True)
+class Output:
+    """One mp4 file to write; `with_sound` on at most one of them."""
+
+    path: Path
+    with_sound: bool
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: pictures, samples a channel (0 without sound), and what went less than well."""
+
+    frames: int
+    samples: int
+    warnings: tuple[str, ...]
+
+
+def write_join(
+    plan: JoinPlan, outputs: Sequence[Output], context: StepContext, sound: SoundTrack | None = None
+) -> Written:
+    """Write the planned join into every output, demuxing and encoding each clip once.
+
+    Sound is encoded to AAC in a thread of its own and interleaved with the picture; it should be as long as the
+    plan's duration. On an error incomplete files are left behind, in the scratch directory.
+
+    Raises:
+        LastFrameError: a clip could not be read or decoded; it names the clip.
+    """
+    warnings: list[str] = []
+    with ExitStack() as stack:
+        template, extradata = stack.enter_context(video_header(plan, context))
+        files = [_Mp4(output, plan, template, extradata, sound if output.with_sound else None) for output in outputs]
+        for file in files:
+            stack.callback(file.container.close)
+            file.container.start_encoding()
+        encoder = next((file.sound_encoder for file in files if file.sound_encoder), None)
+        audio: Any = nullcontext(iter(()))
+        if sound is not None and encoder is not None:
+            audio = ahead(_sound_packets(sound, encoder), SOUND_PACKETS_AHEAD)
+        frames = _interleave(plan, files, video_packets(plan, context, warnings.append), stack.enter_context(audio),
+                             context)  # fmt: skip
+        samples = encoder.samples if encoder else 0
+    return Written(frames, samples, tuple(warnings))
+
+
+class _Mp4:
+    """One output container and its streams."""
+
+    def __init__(
+        self, output: Output, plan: JoinPlan, template: VideoStream, extradata: bytes, sound: SoundTrack | None
+    ) -> None:
+        # The movie's own clock carries the edit lists: with the sample rate they are exact to the sample.
+        movie_clock = sound.sample_rate if sound else plan.timescale
+        options = {"moov_size": str(_index_bytes(plan, sound)), "movie_timescale": str(movie_clock)}
+        self.container: OutputContainer = av.open(str(output.path), "w", format="mp4", container_options=options)
+        # `opaque`: otherwise PyAV looks for an encoder of the template's codec.
+        self.video = self.container.add_stream_from_template(template, opaque=True)
+        self.video.codec_context.extradata = extradata or None
+        self.video.time_base = Fraction(1, plan.timescale)
+        if template.codec_context.codec.canonical_name == "hevc":
+            self.video.codec_context.codec_tag = "hvc1"  # Apple players refuse hev1
+        self.sound_encoder: SampleEncoder | None = None
+        if sound is not None:
+            self.sound_encoder = SampleEncoder(
+                self.container, "aac", sound.sample_rate, sound.channels, bitrate=sound.bitrate
+            )
+
+
+def _index_bytes(plan: JoinPlan, sound: SoundTrack | None) -> int:
+    shown = [tick for part in plan.parts for tick in sorted(placed_ticks(part.times, part.start, plan.timescale))]
+    steps = [following - now for now, following in pairwise(shown)]
+    runs = 1 + sum(1 for now, following in pairwise(steps) if now != following) + plan.reorder_depth + 1
+    samples = plan.frames + (sound.samples // 1024 + 4 if sound else 0)
+    return INDEX_BYTES_FIXED + INDEX_BYTES_PER_SAMPLE * samples + INDEX_BYTES_PER_TIME_RUN * runs
+
+
+def _sound_packets(sound: SoundTrack, encoder: SampleEncoder) -> Iterator[Packet[Any]]:
+    for block in sound.blocks:
+        yield from encoder.encode(block)
+    yield from encoder.finish()
+
+
+def _interleave(
+    plan: JoinPlan,
+    files: Sequence[_Mp4],
+    video: Iterator[Packet[Any]],
+    audio: Iterator[Packet[Any]],
+    context: StepContext,
+) -> int:
+    """Mux both streams in the order of their decoding times; returns the number of pictures."""
+    with_sound = next((file for file in files if file.sound_encoder), None)
+    total, frames = float(plan.duration * plan.timescale), 0
+    waiting, waiting_time = _next_timed(audio)
+    for packet in video:
+        assert packet.dts is not None
+        while waiting is not None and waiting_time * plan.timescale < packet.dts:
+            assert with_sound is not None
+            with_sound.container.mux_one(waiting)
+            waiting, waiting_time = _next_timed(audio)
+        for file in files:
+            packet.stream = file.video
+            file.container.mux_one(packet)
+        frames += 1
+        if frames % PACKETS_PER_PROGRESS == 0:
+            context.progress("joining", max(0.0, min(1.0, packet.dts / total)))
+    while waiting is not None:
+        assert with_sound is not None
+        with_sound.container.mux_one(waiting)
+        waiting, _ = _next_timed(audio)
+    context.progress("joining", 1.0)
+    return frames
+
+
+def _next_timed(packets: Iterator[Packet[Any]]) -> tuple[Packet[Any] | None, float]:
+    packet = next(packets, None)
+    if packet is None or packet.dts is None:
+        return packet, 0.0
+    return packet, float(packet.dts * packet.time_base)

@@ -1,0 +1,118 @@
+"""The joined picture as one stream of packets, copied or encoded, on the join's clock."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice, pairwise
+from typing import Any
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from shared.errors import ProcessingFailed, UnsupportedMedia
+from shared.media.container import first_video_stream, only, open_container
+from shared.media.join.ahead import ahead
+from shared.media.join.encoder import encoded_header, encoded_packets
+from shared.media.join.parameter_sets import (
+    ParameterSets,
+    build_avcc,
+    chroma_info_of,
+    read_parameter_sets,
+    to_four_byte_lengths,
+)
+from shared.media.join.plan import JoinPlan, Part
+from shared.media.join.timeline import decode_ticks, placed_ticks
+from shared.media.step import StepContext
+
+ENCODED_AHEAD = 120
+"""How many encoded packets may wait for their turn while clips before them are copied."""
+
+
+@contextmanager
+def video_header(plan: JoinPlan, context: StepContext) -> Iterator[tuple[VideoStream, bytes]]:
+    """A template for the muxers, and the extradata that describes copied and encoded clips alike."""
+    if not plan.copied:
+        with encoded_header(plan) as template:
+            yield template, template.codec_context.extradata or b""
+        return
+    clip = plan.copied[0].clip
+    with open_container(clip.source, max_pixels=context.max_pixels) as container:
+        template = first_video_stream(container)
+        sets = clip.parameter_sets
+        if sets is None or (not plan.encoded and sets.length_size == 4):
+            yield template, clip.extradata
+        else:
+            generations = [sets, *_encoded_sets(plan)]
+            yield template, build_avcc(generations, chroma_info_of(sets))
+
+
+def _encoded_sets(plan: JoinPlan) -> list[ParameterSets]:
+    if not plan.encoded:
+        return []
+    with encoded_header(plan) as stream:
+        sets = read_parameter_sets(stream.codec_context.extradata or b"")
+    assert sets is not None
+    return [sets]
+
+
+def video_packets(plan: JoinPlan, context: StepContext, warn: Callable[[str], None]) -> Iterator[Packet[Any]]:
+    """Every packet of the joined picture in decoding order, timed in ticks of 1/`plan.timescale` seconds.
+
+    The encoder works in a thread, ahead of the copying.
+
+    Raises:
+        UnsupportedMedia: a clip cannot be decoded, or changed since it was measured; names the clip.
+    """
+    shown = array("q")
+    for part in plan.parts:
+        shown.extend(sorted(placed_ticks(part.times, part.start, plan.timescale)))
+    end = round(plan.duration * plan.timescale)
+    durations = {now: following - now for now, following in pairwise([*shown, end])}
+    clock = decode_ticks(shown, plan.reorder_depth)
+    time_base = Fraction(1, plan.timescale)
+    encoding = (packet for part in plan.encoded for packet in encoded_packets(plan, part, context, warn))
+    with ahead(encoding, ENCODED_AHEAD) as encoded:
+        for part in plan.parts:
+            places = list(placed_ticks(part.times, part.start, plan.timescale))
+            packets = _copied(part, plan, context) if part.is_copied else _encoded(encoded, part)
+            for (packet, place), dts in zip(packets, islice(clock, len(places)), strict=True):
+                pts = places[place]
+                if dts > pts:
+                    raise ProcessingFailed("an encoder reordered frames further than planned", word="internal_error")
+                packet.pts, packet.dts, packet.duration, packet.time_base = pts, dts, durations[pts], time_base
+                yield packet
+
+
+def _copied(part: Part, plan: JoinPlan, context: StepContext) -> Iterator[tuple[Packet[Any], int]]:
+    """The clip's own packets, with the index of each in the plan's times; H.264 in 4-byte-length form."""
+    clip, planned, found = part.clip, len(part.times.ticks), 0
+    sets = clip.parameter_sets
+    with open_container(clip.source, max_pixels=context.max_pixels) as container:
+        stream = first_video_stream(container)
+        only(container, [stream])
+        for packet in container.demux(stream):
+            if not packet.size:
+                continue
+            if found == planned:
+                break
+            if sets is not None and sets.length_size != 4:
+                sample = Packet(to_four_byte_lengths(memoryview(packet), sets.length_size))
+                sample.is_keyframe = packet.is_keyframe
+                yield sample, found
+            else:
+                yield packet, found
+            found += 1
+    if found != planned:
+        raise UnsupportedMedia("the file changed while it was read", input_name=clip.label)
+
+
+def _encoded(packets: Iterator[Packet[Any]], part: Part) -> Iterator[tuple[Packet[Any], int]]:
+    """x264's packets in 4-byte-length form, with the frame's place in the clip."""
+    for packet in islice(packets, len(part.times.ticks)):
+        sample = Packet(to_four_byte_lengths(memoryview(packet), 0))
+        sample.is_keyframe = packet.is_keyframe
+        assert packet.pts is not None
+        yield sample, packet.pts
