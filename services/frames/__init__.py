@@ -1,0 +1,1 @@
+"""Last frames: the service, its job and its media step."""
