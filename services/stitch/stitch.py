@@ -7,10 +7,10 @@ from typing import TypedDict
 
 from shared.errors import InvalidRequest
 from shared.media.join.clip import read_clip
-from shared.media.join.look import read_wishes
+from shared.media.join.look import Wishes, read_wishes
 from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import JoinPlan, plan_join
-from shared.media.join.sound import clips_sound, clock_error_seconds
+from shared.media.join.sound import clips_sound, clock_error_seconds, sound_shape
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -69,9 +69,7 @@ def plan(
     quality: str | None = None,
 ) -> Planned:
     """What `stitch` would do, without writing anything. Raises what `stitch` raises."""
-    joined = _plan(context, sources, strategy, resolution, frame_rate, quality)
-    sound = clips_sound(joined, context, _ignore)
-    return _planned(joined, sound.sample_rate if sound else None)
+    return _planned(_plan(context, sources, read_wishes(strategy, resolution, frame_rate, quality)))
 
 
 def stitch(
@@ -96,12 +94,12 @@ def stitch(
         ProcessingFailed: `clips_differ` under strategy `copy`.
         LastFrameError: a video that cannot be used; it names the input.
     """
-    joined = _plan(context, sources, strategy, resolution, frame_rate, quality)
+    joined = _plan(context, sources, read_wishes(strategy, resolution, frame_rate, quality))
     warnings: list[str] = []
-    sound = clips_sound(joined, context, warnings.append)
+    sound = clips_sound(joined, warnings.append)
     path = context.scratch / FILE_NAME
     written = write_join(joined, [Output(path, with_sound=sound is not None)], context, sound)
-    planned = _planned(joined, sound.sample_rate if sound else None)
+    planned = _planned(joined)
     return Stitched(
         **{**vars(planned), "warnings": [*planned.warnings, *warnings, *written.warnings]},
         file_name=FILE_NAME,
@@ -109,15 +107,7 @@ def stitch(
     )
 
 
-def _plan(
-    context: StepContext,
-    sources: list[ByteSource],
-    strategy: str,
-    resolution: str | None,
-    frame_rate: float | None,
-    quality: str | None,
-) -> JoinPlan:
-    wishes = read_wishes(strategy, resolution, frame_rate, quality)
+def _plan(context: StepContext, sources: list[ByteSource], wishes: Wishes) -> JoinPlan:
     if len(sources) < FEWEST_VIDEOS:
         raise InvalidRequest("at least 2 videos are needed", word="too_few_videos", input_name="video_urls")
     if len(sources) > MOST_VIDEOS:
@@ -129,9 +119,10 @@ def _plan(
     return plan_join(clips, wishes)
 
 
-def _planned(joined: JoinPlan, sample_rate: int | None) -> Planned:
+def _planned(joined: JoinPlan) -> Planned:
     width, height = joined.display_size
-    offset_seconds = clock_error_seconds(joined, sample_rate) if sample_rate else 0
+    shape = sound_shape(joined)
+    offset_seconds = clock_error_seconds(joined, shape.sample_rate) if shape else 0
     return Planned(
         total_videos=len(joined.parts),
         total_duration=round(float(sum(part.clip.duration for part in joined.parts)), 3),
@@ -143,7 +134,3 @@ def _planned(joined: JoinPlan, sample_rate: int | None) -> Planned:
         resolution=f"{width}x{height}",
         warnings=list(joined.warnings),
     )
-
-
-def _ignore(warning: str) -> None:
-    """A plan reads no sound, so it has nothing to warn of."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import atan2, degrees
-from typing import Any
+from typing import Any, cast
 
 import av
 from av.container import InputContainer
@@ -270,7 +270,7 @@ def orientation_filters(matrix: tuple[int, ...]) -> tuple[str, ...]:
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...]:
     data = frame.side_data.get("DISPLAYMATRIX")
-    return struct.unpack("=9i", memoryview(data)[:36]) if data is not None else ()
+    return struct.unpack("=9i", memoryview(cast(Any, data))[:36]) if data is not None else ()
 
 
 def _colour(frame: VideoFrame) -> Colour:

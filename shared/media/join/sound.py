@@ -12,14 +12,21 @@ from shared.media.audio import Block
 from shared.media.audio.channels import channels_for
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.reader import read_audio
-from shared.media.join.plan import JoinPlan, Part
-from shared.media.step import StepContext
+from shared.media.join.plan import JoinPlan
 
 AAC = FORMATS["m4a"]
 HIGHEST_RATE = 48_000
 """What every browser and phone plays; higher rates are brought down to it."""
 
 MOST_CHANNELS = 6
+
+
+@dataclass(frozen=True)
+class SoundShape:
+    """Samples a second and channels of a join."""
+
+    sample_rate: int
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -36,19 +43,27 @@ class SoundTrack:
         return AAC.default_bitrate(self.sample_rate, self.channels)
 
 
-def clips_sound(plan: JoinPlan, context: StepContext, warn: Callable[[str], None]) -> SoundTrack | None:
+def clips_sound(plan: JoinPlan, warn: Callable[[str], None]) -> SoundTrack | None:
     """The clips' own sound, in the best rate and layout among them; None when all are mute.
 
     A clip's sound keeps its distance to its picture. What would sound before the first or after the last picture of
     the clip is cut, what is missing is silence. Sample n of the join is heard n / `sample_rate` seconds after the
     first picture; each clip's first sample is rounded to that clock once, so nothing drifts.
     """
+    shape = sound_shape(plan)
+    if shape is None:
+        return None
+    rate, channels = shape.sample_rate, shape.channels
+    return SoundTrack(rate, channels, round(plan.duration * rate), _blocks(plan, shape, warn))
+
+
+def sound_shape(plan: JoinPlan) -> SoundShape | None:
+    """The best rate and layout among the clips that AAC carries everywhere; None when all are mute."""
     sounds = [part.clip.sound for part in plan.parts if part.clip.sound]
     if not sounds:
         return None
     rate = min(AAC.sample_rate_for(max(sound.sample_rate for sound in sounds)), HIGHEST_RATE)
-    channels = channels_for(max(sound.channels for sound in sounds), MOST_CHANNELS)
-    return SoundTrack(rate, channels, round(plan.duration * rate), _blocks(plan, rate, channels, context, warn))
+    return SoundShape(rate, channels_for(max(sound.channels for sound in sounds), MOST_CHANNELS))
 
 
 def clock_error_seconds(plan: JoinPlan, sample_rate: int) -> Fraction:
@@ -62,14 +77,13 @@ def clock_error_seconds(plan: JoinPlan, sample_rate: int) -> Fraction:
     )
 
 
-def _blocks(
-    plan: JoinPlan, rate: int, channels: int, context: StepContext, warn: Callable[[str], None]
-) -> Iterator[Block]:
+def _blocks(plan: JoinPlan, shape: SoundShape, warn: Callable[[str], None]) -> Iterator[Block]:
+    rate, channels = shape.sample_rate, shape.channels
     for part in plan.parts:
         wanted = round(part.end * rate) - round(part.start * rate)
         given = 0
         if part.clip.sound:
-            for block in _clip_blocks(part, rate, channels, warn):
+            for block in read_audio(part.clip.source, rate, channels, origin_seconds=part.clip.times.start):
                 piece = block[:, : wanted - given]
                 given += piece.shape[1]
                 yield piece
@@ -81,7 +95,3 @@ def _blocks(
             silence = min(wanted - given, rate)
             given += silence
             yield np.zeros((channels, silence), np.float32)
-
-
-def _clip_blocks(part: Part, rate: int, channels: int, warn: Callable[[str], None]) -> Iterator[Block]:
-    return read_audio(part.clip.source, rate, channels, origin_seconds=part.clip.times.start)
