@@ -118,6 +118,10 @@ class Cancelled(ProcessingFailed):
     default_word = "cancelled"
 
 
+class ConfigurationError(ValueError):
+    """A setting that cannot be used: the message names the variable and the mend. Stops the process at its start."""
+
+
 # One number per word that REST may show in {"error": …}: the values of google.rpc.Status.Kind in
 # services/gateway/edge/status.proto. 1-16 are gRPC's own codes, 1001 and up are ours; a number is never reused.
 ERROR_WORD_NUMBERS: dict[str, int] = {

@@ -15,6 +15,16 @@ from typing import Protocol
 from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt
 
 
+@dataclass(frozen=True)
+class TaskFilter:
+    """Which tasks a listing shows; an empty field does not filter."""
+
+    owner: str | None = None
+    statuses: Collection[TaskStatus] = ()
+    kinds: Collection[TaskKind] = ()
+    created_after: datetime | None = None
+
+
 class TaskStore(Protocol):
     """The truth about every task. Each method is one atomic step."""
 
@@ -33,7 +43,26 @@ class TaskStore(Protocol):
         """The newest tasks first; of one owner, or of all."""
         ...
 
-    async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]: ...
+    async def page(self, which: TaskFilter, limit: int, cursor: str | None = None) -> tuple[list[Task], str | None]:
+        """The newest tasks first, and the cursor of the next page (None at the end). A cursor stays good while tasks
+        come and go. Raises `InvalidRequest(word="invalid_cursor")`."""
+        ...
+
+    async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:
+        """How many tasks have each status; every status is a key."""
+        ...
+
+    async def unfinished(self, owner: str | None = None) -> int:
+        """How many tasks are pending or processing: what limits are measured by."""
+        ...
+
+    async def active(self) -> list[str]:
+        """The ids of all processing tasks."""
+        ...
+
+    async def oldest_pending_seconds(self) -> float | None:
+        """The age of the oldest pending task; None when nothing waits."""
+        ...
 
     async def finished_since(self, moment: datetime, owner: str | None = None) -> int:
         """How many tasks completed since `moment`."""
@@ -41,17 +70,21 @@ class TaskStore(Protocol):
 
     async def last_activity(self, owner: str | None = None) -> datetime | None: ...
 
-    async def now(self) -> datetime: ...
+    async def now(self) -> datetime:
+        """The store's clock; also the cheapest question to ask whether the store is up."""
+        ...
 
     async def claim(self, task_id: str, worker: str, lease_seconds: float) -> Task | None:
         """pending → processing for this worker: attempt + 1, fence + 1, a lease. None when it is not to be had."""
         ...
 
     async def claim_next(self, kinds: Collection[TaskKind], worker: str, lease_seconds: float) -> Task | None:
-        """Claims the oldest pending task whose `not_before` (a retry's delay) has passed."""
+        """Claims the oldest pending task whose `not_before` (a retry's delay) has passed. Ties end in submit order."""
         ...
 
-    async def renew(self, task_id: str, fence: int, lease_seconds: float, phase: str | None, progress: float | None) -> bool:
+    async def renew(
+        self, task_id: str, fence: int, lease_seconds: float, phase: str | None, progress: float | None
+    ) -> bool:
         """Extends the lease and stores progress; False when the task is no longer this fence's."""
         ...
 
@@ -102,18 +135,37 @@ class TaskStore(Protocol):
         and not delivered means given up."""
         ...
 
+    async def expired(self, before: datetime, limit: int) -> list[Task]:
+        """Finished tasks that ended before this moment, the oldest first: what retention may delete."""
+        ...
+
+    async def delete(self, task_id: str) -> bool:
+        """Removes a finished task's record; False when it is unknown or not finished."""
+        ...
+
 
 @dataclass(frozen=True)
 class Hint:
-    """Word from the queue that a task may be ready; `task_id` None means "look into the store".
+    """Word from the queue that a task may be ready; `task_id` None means "look into the store" (`claim_next`).
 
-    `done` acknowledges, `later` gives the hint back after a delay. Both may be called after the connection that
-    brought the hint is gone; they then do nothing.
+    Each hint takes one slot until it is answered, once: `done` when what it announced has been worked on or is over,
+    `later` to give it back after a delay in seconds. For a hint without an id `done` brings the next look at once
+    (there may be more), and `later(0)` says that the store had nothing: the next look waits for a ring or the half
+    second. Both never raise, also when the connection that brought the hint is gone.
     """
 
     task_id: str | None
     done: Callable[[], object]
     later: Callable[[float], object]
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A task id that was buried, with the reason; `kind` None when the message was not ours."""
+
+    task_id: str
+    kind: TaskKind | None
+    reason: str
 
 
 class JobQueue(Protocol):
@@ -133,7 +185,15 @@ class JobQueue(Protocol):
         ...
 
     async def bury(self, kind: TaskKind, task_id: str, reason: str) -> None:
-        """Puts a poison task's id where operators look (the dead-letter queue)."""
+        """Puts a poison task's id where operators look (the dead-letter queue). Best effort, never raises."""
+        ...
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """The oldest buried ids; they stay where they are."""
+        ...
+
+    async def take_dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Removes the oldest buried ids and returns them, for an operator who queues them again or drops them."""
         ...
 
     async def is_up(self) -> bool: ...

@@ -1,0 +1,89 @@
+"""Finished results in a directory. Serving them is the suite's file server's work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from shared.backends.names import checked_name
+from shared.errors import Conflict, Unavailable
+
+STALE_SECONDS = 24 * 3600.0
+TEMPORARY = ".incoming"
+
+
+class FileObjects:
+    """`ObjectStore` in a directory, with public URLs under `public_base_url`.
+
+    An object appears whole and synced to the disk by one `link`, which also refuses a name that exists.
+    """
+
+    def __init__(self, directory: Path, public_base_url: str) -> None:
+        self._directory = directory
+        self._temporary = directory / TEMPORARY
+        self._base = public_base_url.rstrip("/")
+
+    async def open(self) -> None:
+        try:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable("Results cannot be stored at the moment.") from error
+        await asyncio.to_thread(self._sweep)
+
+    async def close(self) -> None:
+        return None
+
+    async def put(self, path: Path, name: str, content_type: str) -> str:
+        try:
+            await asyncio.to_thread(self._put, path, checked_name(name))
+        except FileExistsError as error:
+            raise Conflict("A result with this name exists already.") from error
+        except OSError as error:
+            raise Unavailable("The result could not be stored.") from error
+        return await self.url(name)
+
+    async def url(self, name: str) -> str:
+        return f"{self._base}/{quote(checked_name(name))}"
+
+    async def delete(self, name: str) -> None:
+        try:
+            (self._directory / checked_name(name)).unlink(missing_ok=True)
+        except OSError as error:
+            raise Unavailable("The result could not be deleted.") from error
+
+    async def is_up(self) -> bool:
+        return os.access(self._temporary, os.W_OK)
+
+    def _put(self, path: Path, name: str) -> None:
+        target = self._directory / name
+        if target.exists():
+            raise FileExistsError(name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        incoming = self._temporary / secrets.token_hex(8)
+        try:
+            shutil.copyfile(path, incoming)  # not a link: the job may write its file again
+            _sync(incoming)
+            os.link(incoming, target)
+            _sync(target.parent)
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Removes what a crash left half-written a day ago."""
+        oldest = time.time() - STALE_SECONDS
+        for path in self._temporary.iterdir():
+            if path.stat(follow_symlinks=False).st_mtime < oldest:
+                path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,371 @@
+"""The task store of one machine: one SQLite file, shared by any number of processes.
+
+Every write reads the row, changes the task and writes it back inside one immediate transaction, so each step is
+atomic among threads and processes; an answered write is synced to the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+
+from shared.backends.codec import TaskCodec, from_micros, to_micros
+from shared.backends.embedded import changes
+from shared.backends.embedded.sqlite_threads import SqliteThreads
+from shared.backends.policy import IDEMPOTENCY_SECONDS, make_cursor, read_cursor
+from shared.errors import Conflict
+from shared.ports import TaskFilter
+from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt, WebhookState
+
+CODEC = TaskCodec(store_time=to_micros, load_time=from_micros)
+COLUMNS = "task_id, document"
+CLAIMABLE = "status = 'pending' and kind = ? and not_before <= ?"
+EXPIRED_LEASES = "status = 'processing' and lease_until < ?"
+DISPATCHABLE = "status = 'pending' and dispatch_at <= ?"
+WEBHOOK_DUE = "webhook_at <= ?"
+
+
+class SqliteStore:
+    """`TaskStore` on one SQLite file."""
+
+    def __init__(self, path: Path, *, idempotency_seconds: float = IDEMPOTENCY_SECONDS) -> None:
+        self._path = path
+        self._threads = SqliteThreads(path)
+        self._idempotency_seconds = idempotency_seconds
+
+    async def open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        await self._threads.open()
+
+    async def close(self) -> None:
+        await self._threads.close()
+
+    async def insert(self, task: Task, idempotency: Idempotency | None = None) -> Task:
+        def work(db: apsw.Connection) -> Task:
+            now = _now()
+            if idempotency is not None:
+                earlier = _earlier(db, idempotency, now)
+                if earlier is not None:
+                    return earlier
+            new = changes.submitted(task, now)
+            try:
+                _insert(db, new, idempotency, to_micros(now + changes.seconds(self._idempotency_seconds)))
+            except apsw.ConstraintError as error:
+                raise Conflict("A task with this id exists already.") from error
+            return new
+
+        return await self._threads.write(work)
+
+    async def get(self, task_id: str) -> Task | None:
+        return await self._threads.read(lambda db: _load(db, task_id))
+
+    async def recent(self, limit: int, owner: str | None = None) -> list[Task]:
+        tasks, _ = await self.page(TaskFilter(owner=owner), limit)
+        return tasks
+
+    async def page(self, which: TaskFilter, limit: int, cursor: str | None = None) -> tuple[list[Task], str | None]:
+        conditions, values = _conditions(which)
+        if cursor is not None:
+            conditions.append("sequence < ?")
+            values += read_cursor(cursor, 1)
+        sql = f"select sequence, {COLUMNS} from tasks where {' and '.join(conditions)} order by sequence desc limit ?"
+        rows = await self._rows(sql, (*values, limit + 1))
+        more = make_cursor(rows[limit - 1][0]) if len(rows) > limit else None
+        return [_decode(row[1:]) for row in rows[:limit]], more
+
+    async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:
+        owned, values = _owned(owner)
+        sql = f"select status, count(*) from tasks where {owned} group by status"
+        found = {row[0]: row[1] for row in await self._rows(sql, values)}
+        return {status: found.get(status.value, 0) for status in TaskStatus}
+
+    async def unfinished(self, owner: str | None = None) -> int:
+        owned, values = _owned(owner)
+        sql = f"select count(*) from tasks where status in ('pending', 'processing') and {owned}"
+        return cast("int", await self._value(sql, values))
+
+    async def active(self) -> list[str]:
+        sql = "select task_id from tasks where status = 'processing' order by sequence"
+        return [row[0] for row in await self._rows(sql)]
+
+    async def oldest_pending_seconds(self) -> float | None:
+        oldest = await self._value("select min(created_at) from tasks where status = 'pending'")
+        return None if oldest is None else max(0.0, (_now() - from_micros(oldest)).total_seconds())
+
+    async def finished_since(self, moment: datetime, owner: str | None = None) -> int:
+        owned, values = _owned(owner)
+        sql = f"select count(*) from tasks where completed_at >= ? and status = 'completed' and {owned}"
+        return cast("int", await self._value(sql, (to_micros(moment), *values)))
+
+    async def last_activity(self, owner: str | None = None) -> datetime | None:
+        owned, values = _owned(owner)
+        latest = await self._value(f"select max(updated_at) from tasks where {owned}", values)
+        return None if latest is None else from_micros(latest)
+
+    async def now(self) -> datetime:
+        await self._value("select count(*) from sqlite_schema")
+        return _now()
+
+    async def claim(self, task_id: str, worker: str, lease_seconds: float) -> Task | None:
+        def work(db: apsw.Connection) -> Task | None:
+            now = _now()
+            sql = f"select {COLUMNS} from tasks where task_id = ? and status = 'pending' and not_before <= ?"
+            values = (task_id, to_micros(now))
+            return _change_first(db, sql, values, lambda task: changes.claimed(task, worker, lease_seconds, now))
+
+        return await self._threads.write(work)
+
+    async def claim_next(self, kinds: Collection[TaskKind], worker: str, lease_seconds: float) -> Task | None:
+        def work(db: apsw.Connection) -> Task | None:
+            now = _now()
+            task_id = _oldest_claimable(db, kinds, now)
+            task = None if task_id is None else _load(db, task_id)
+            return None if task is None else _store(db, changes.claimed(task, worker, lease_seconds, now))
+
+        # A look that finds nothing is common, and need not wait for the write lock.
+        if await self._threads.read(lambda db: _oldest_claimable(db, kinds, _now())) is None:
+            return None
+        return await self._threads.write(work)
+
+    async def renew(
+        self, task_id: str, fence: int, lease_seconds: float, phase: str | None, progress: float | None
+    ) -> bool:
+        def change(task: Task, now: datetime) -> Task:
+            return changes.renewed(task, lease_seconds, phase, progress, now)
+
+        return await self._as_holder(task_id, fence, change) is not None
+
+    async def held(self, claims: Sequence[tuple[str, int]]) -> set[str]:
+        sql = "select 1 from tasks where task_id = ? and fence = ? and status = 'processing'"
+
+        def work(db: apsw.Connection) -> set[str]:
+            return {task_id for task_id, fence in claims if db.execute(sql, (task_id, fence)).fetchone()}
+
+        return await self._threads.read(work)
+
+    async def settle(self, task_id: str, fence: int, outcome: Outcome) -> Task | None:
+        return await self._as_holder(task_id, fence, lambda task, now: changes.finished(task, outcome, now))
+
+    async def give_back(
+        self, task_id: str, fence: int, *, delay_seconds: float = 0.0, failure: Failure | None = None
+    ) -> Task | None:
+        def change(task: Task, now: datetime) -> Task:
+            return changes.given_back(task, now, delay_seconds=delay_seconds, failure=failure)
+
+        return await self._as_holder(task_id, fence, change, delay_seconds=delay_seconds)
+
+    async def release_worker(self, worker_prefix: str) -> list[Task]:
+        def work(db: apsw.Connection) -> list[Task]:
+            now = _now()
+            sql = f"select {COLUMNS} from tasks where status = 'processing' and substr(worker, 1, ?) = ?"
+            held = _select(db, sql, (len(worker_prefix), worker_prefix))
+            return [_store(db, changes.given_back(task, now), not_before=now) for task in held]
+
+        return await self._threads.write(work)
+
+    async def expire_leases(self, max_attempts: int) -> list[Task]:
+        def work(db: apsw.Connection) -> list[Task]:
+            now = _now()
+            expired = _select(db, f"select {COLUMNS} from tasks where {EXPIRED_LEASES}", (to_micros(now),))
+            return [_store(db, changes.lease_expired(task, max_attempts, now), not_before=now) for task in expired]
+
+        return await self._threads.write(work) if await self._any(EXPIRED_LEASES) else []
+
+    async def due_for_dispatch(self, limit: int, again_in_seconds: float) -> list[Task]:
+        def work(db: apsw.Connection) -> list[Task]:
+            now = _now()
+            sql = f"select {COLUMNS} from tasks where {DISPATCHABLE} order by dispatch_at limit ?"
+            again = now + changes.seconds(again_in_seconds)
+            return [_store(db, changes.dispatched(task, again)) for task in _select(db, sql, (to_micros(now), limit))]
+
+        return await self._threads.write(work) if await self._any(DISPATCHABLE) else []
+
+    async def cancel(self, task_id: str, failure: Failure) -> Task | None:
+        sql = f"select {COLUMNS} from tasks where task_id = ? and status in ('pending', 'processing')"
+        return await self._threads.write(
+            lambda db: _change_first(db, sql, (task_id,), lambda task: changes.cancelled(task, failure, _now()))
+        )
+
+    async def set_webhook(self, task_id: str, url: str) -> Task | None:
+        sql = f"select {COLUMNS} from tasks where task_id = ?"
+        return await self._threads.write(
+            lambda db: _change_first(db, sql, (task_id,), lambda task: changes.with_webhook(task, url, _now()))
+        )
+
+    async def claim_webhook(self, lease_seconds: float) -> Task | None:
+        def work(db: apsw.Connection) -> Task | None:
+            now = _now()
+            sql = f"select {COLUMNS} from tasks where {WEBHOOK_DUE} order by webhook_at limit 1"
+            again = now + changes.seconds(lease_seconds)
+            return _change_first(db, sql, (to_micros(now),), lambda task: changes.webhook_claimed(task, again))
+
+        return await self._threads.write(work) if await self._any(WEBHOOK_DUE) else None
+
+    async def record_webhook(
+        self, task_id: str, url: str, attempt: WebhookAttempt, *, delivered: bool, next_in_seconds: float | None
+    ) -> None:
+        def change(task: Task) -> Task:
+            return changes.webhook_tried(
+                task, url, attempt, delivered=delivered, next_in_seconds=next_in_seconds, now=_now()
+            )
+
+        sql = f"select {COLUMNS} from tasks where task_id = ?"
+        await self._threads.write(lambda db: _change_first(db, sql, (task_id,), change))
+
+    async def expired(self, before: datetime, limit: int) -> list[Task]:
+        sql = f"select {COLUMNS} from tasks where completed_at < ? order by completed_at limit ?"
+        return await self._threads.read(lambda db: _select(db, sql, (to_micros(before), limit)))
+
+    async def delete(self, task_id: str) -> bool:
+        sql = "delete from tasks where task_id = ? and status in ('completed', 'failed')"
+
+        def work(db: apsw.Connection) -> bool:
+            db.execute(sql, (task_id,))
+            return db.changes() > 0
+
+        return await self._threads.write(work)
+
+    async def _as_holder(
+        self, task_id: str, fence: int, change: Callable[[Task, datetime], Task], *, delay_seconds: float = 0.0
+    ) -> Task | None:
+        """The compare-and-set of a lease's holder: changes a processing task that still has this fence."""
+
+        def work(db: apsw.Connection) -> Task | None:
+            now = _now()
+            sql = f"select {COLUMNS} from tasks where task_id = ? and fence = ? and status = 'processing'"
+            not_before = now + changes.seconds(delay_seconds)
+            return _change_first(db, sql, (task_id, fence), lambda task: change(task, now), not_before)
+
+        return await self._threads.write(work)
+
+    async def _any(self, condition: str) -> bool:
+        return await self._value(f"select 1 from tasks where {condition} limit 1", (to_micros(_now()),)) is not None
+
+    async def _value(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
+        rows = await self._rows(sql, values)
+        return rows[0][0] if rows else None
+
+    async def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        return await self._threads.read(lambda db: db.execute(sql, values).fetchall())
+
+
+def _now() -> datetime:
+    # SQLite's own clock is this machine's clock too, but in whole milliseconds.
+    return datetime.now(UTC)
+
+
+def _decode(row: Sequence[Any]) -> Task:
+    return CODEC.decode(row[0], json.loads(row[1]))
+
+
+def _select(db: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Task]:
+    return [_decode(row) for row in db.execute(sql, values).fetchall()]
+
+
+def _load(db: apsw.Connection, task_id: str) -> Task | None:
+    found = _select(db, f"select {COLUMNS} from tasks where task_id = ?", (task_id,))
+    return found[0] if found else None
+
+
+def _oldest_claimable(db: apsw.Connection, kinds: Collection[TaskKind], now: datetime) -> str | None:
+    # One look per kind, because the index has the kind first and then the order of submits.
+    sql = f"select sequence, task_id from tasks where {CLAIMABLE} order by sequence limit 1"
+    firsts = [row for kind in kinds if (row := db.execute(sql, (kind.value, to_micros(now))).fetchone())]
+    return cast("str", min(firsts)[1]) if firsts else None
+
+
+def _change_first(
+    db: apsw.Connection,
+    sql: str,
+    values: tuple[Any, ...],
+    change: Callable[[Task], Task],
+    not_before: datetime | None = None,
+) -> Task | None:
+    found = _select(db, sql, values)
+    return _store(db, change(found[0]), not_before=not_before) if found else None
+
+
+def _earlier(db: apsw.Connection, idempotency: Idempotency, now: datetime) -> Task | None:
+    """The task that already has this key; a key that ran out is freed."""
+    where = "where idempotency_owner = ? and idempotency_key = ?"
+    key = (idempotency.owner, idempotency.key)
+    row = db.execute(f"select {COLUMNS}, idempotency_digest, idempotency_until from tasks {where}", key).fetchone()
+    if row is None:
+        return None
+    _, _, digest, until = row
+    if until <= to_micros(now):
+        db.execute(f"update tasks set idempotency_key = null {where}", key)
+        return None
+    if digest != idempotency.digest:
+        raise Conflict("This Idempotency-Key was used for a different request.", word="idempotency_conflict")
+    return _decode(row[:2])
+
+
+def _insert(db: apsw.Connection, task: Task, idempotency: Idempotency | None, idempotency_until: int) -> None:
+    columns = _columns(task) | {"task_id": task.task_id, "not_before": to_micros(task.created_at)}
+    if idempotency is not None:
+        columns |= {
+            "idempotency_owner": idempotency.owner,
+            "idempotency_key": idempotency.key,
+            "idempotency_digest": idempotency.digest,
+            "idempotency_until": idempotency_until,
+        }
+    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+    db.execute(f"insert into tasks ({names}) values ({marks})", tuple(columns.values()))
+
+
+def _store(db: apsw.Connection, task: Task, *, not_before: datetime | None = None) -> Task:
+    columns = _columns(task)
+    if not_before is not None:
+        columns["not_before"] = to_micros(not_before)
+    assignments = ", ".join(f"{name} = ?" for name in columns)
+    db.execute(f"update tasks set {assignments} where task_id = ?", (*columns.values(), task.task_id))
+    return task
+
+
+def _columns(task: Task) -> dict[str, Any]:
+    document = CODEC.encode(task)
+    webhook = task.webhook
+    due = webhook is not None and webhook.state is WebhookState.PENDING and webhook.next_attempt_at is not None
+    searched = (
+        "kind",
+        "owner",
+        "status",
+        "fence",
+        "worker",
+        "created_at",
+        "updated_at",
+        "completed_at",
+        "lease_until",
+        "dispatch_at",
+    )
+    return {
+        **{name: document[name] for name in searched},
+        "webhook_at": document["webhook"]["next_attempt_at"] if due else None,
+        "document": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
+    }
+
+
+def _owned(owner: str | None) -> tuple[str, tuple[Any, ...]]:
+    return ("true", ()) if owner is None else ("owner = ?", (owner,))
+
+
+def _conditions(which: TaskFilter) -> tuple[list[str], list[Any]]:
+    conditions = ["true"]
+    values: list[Any] = []
+    if which.owner is not None:
+        conditions.append("owner = ?")
+        values.append(which.owner)
+    for column, chosen in (("status", which.statuses), ("kind", which.kinds)):
+        if chosen:
+            conditions.append(f"{column} in ({', '.join('?' * len(chosen))})")
+            values += [item.value for item in chosen]
+    if which.created_after is not None:
+        conditions.append("created_at > ?")
+        values.append(to_micros(which.created_after))
+    return conditions, values

@@ -1,0 +1,43 @@
+"""What both stores agree on beyond the port: delays, and the words for a worker that vanished."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from shared.errors import InvalidRequest
+from shared.tasks import Failure
+
+IDEMPOTENCY_SECONDS = 24 * 3600.0
+"""How long an idempotency key answers with its first task."""
+
+PUBLISH_REPAIR_SECONDS = 3.0
+"""How long a pending task may be in nobody's queue before it is offered again: a publish that succeeds needs no
+second write, one that was lost is repaired this soon."""
+
+LEASE_LOST = Failure("media_crashed", "The worker stopped before the task was done.")
+"""Recorded as a retry when a lease ran out."""
+
+WORKER_LOST = Failure("media_crashed", "Every worker that took this task stopped before it was done.")
+"""The end of a task whose last attempt's lease ran out."""
+
+
+def publish_repair() -> timedelta:
+    return timedelta(seconds=PUBLISH_REPAIR_SECONDS)
+
+
+def make_cursor(*position: int) -> str:
+    """Where a page ended, as opaque text: numbers in hexadecimal, so that it needs no quoting in a URL."""
+    return "-".join(f"{number:x}" for number in position)
+
+
+def read_cursor(cursor: str, length: int) -> list[int]:
+    """The numbers of `make_cursor`; raises `InvalidRequest` on text that it did not make."""
+    if not re.fullmatch(rf"[0-9a-f]{{1,15}}(-[0-9a-f]{{1,15}}){{{length - 1}}}", cursor):
+        raise InvalidRequest("The cursor is not one that a listing returned.", word="invalid_cursor")
+    return [int(number, 16) for number in cursor.split("-")]
+
+
+def iso(moment: datetime | None) -> str:
+    """ISO 8601 in UTC, empty for none: how flat text keeps a time."""
+    return "" if moment is None else moment.isoformat()

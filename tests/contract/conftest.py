@@ -1,0 +1,90 @@
+"""Every implementation of a port, by name: each contract test runs once per implementation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from shared.backends.embedded.file_objects import FileObjects
+from shared.backends.embedded.local_queue import LocalQueue
+from shared.backends.embedded.memory_live import MemoryLive
+from shared.backends.embedded.sqlite_store import SqliteStore
+from shared.ports import JobQueue, LiveState, ObjectStore, TaskStore
+
+OpenStore = Callable[..., Awaitable[TaskStore]]
+OpenQueue = Callable[[], Awaitable[JobQueue]]
+
+
+@dataclass(frozen=True)
+class Objects:
+    """An object store, and a way to read it that is not the store's own."""
+
+    store: ObjectStore
+    public_base_url: str
+    read: Callable[[str], Awaitable[bytes]]
+
+
+@pytest.fixture(params=["sqlite"])
+async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    """Opens one more handle on the test's own store, as another process would."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(**options: float) -> TaskStore:
+            store = SqliteStore(tmp_path / "tasks.db", **options)
+            await store.open()
+            stack.push_async_callback(store.close)
+            return store
+
+        yield open_one
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> TaskStore:
+    return await open_store()
+
+
+@pytest.fixture(params=["local"])
+async def open_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenQueue]:
+    """Opens one more handle on the test's own queue, as another process would."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one() -> JobQueue:
+            queue = LocalQueue(tmp_path / "queue")
+            await queue.open()
+            stack.push_async_callback(queue.close)
+            return queue
+
+        yield open_one
+
+
+@pytest.fixture
+async def local_queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
+    queue = LocalQueue(tmp_path / ("deep" * 25) / "queue")  # a path too long for a socket's name
+    await queue.open()
+    yield queue
+    await queue.close()
+
+
+@pytest.fixture(params=["memory"])
+async def live(request: pytest.FixtureRequest) -> AsyncIterator[LiveState]:
+    live = MemoryLive()
+    await live.open()
+    yield live
+    await live.close()
+
+
+@pytest.fixture(params=["file"])
+async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
+    directory = tmp_path / "media"
+
+    async def read(name: str) -> bytes:
+        return (directory / name).read_bytes()
+
+    store = FileObjects(directory, "https://media.example/media")
+    await store.open()
+    yield Objects(store, "https://media.example/media", read)
+    await store.close()
