@@ -262,7 +262,7 @@ def answer_link(context: StepContext) -> Written:
     return Written(context.scratch / "second", 1)
 
 
-def speak(context: StepContext, raw: bytes, times: int = 1) -> Attempt:
+def speak(context: StepContext, raw: bytes, times: int = 1, source: ByteSource | None = None) -> Attempt:
     """Raw bytes on the pipe, as a child that was taken over would send."""
     for _ in range(times):
         os.write(3, raw)

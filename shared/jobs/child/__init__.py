@@ -2,6 +2,6 @@
 
 from shared.jobs.child.pool import ChildPool
 from shared.jobs.child.results import result_path
-from shared.jobs.child.sources import LocalFile, RemoteSource, Source
+from shared.jobs.child.sources import LocalSource, RangedSource, Source
 
-__all__ = ["ChildPool", "LocalFile", "RemoteSource", "Source", "result_path"]
+__all__ = ["ChildPool", "LocalSource", "RangedSource", "Source", "result_path"]

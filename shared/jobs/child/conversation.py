@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from shared.errors import LastFrameError
 from shared.jobs.child import faults, wire
 from shared.jobs.child.server import Child
-from shared.jobs.child.sources import LocalFile, RemoteSource, Source
+from shared.jobs.child.sources import LocalSource, RangedSource, Source
 from shared.jobs.child.wire import Frame, ProtocolViolation
 from shared.media.step import Progress
 
@@ -70,9 +70,9 @@ class Conversation:
                 task.cancel()
             await asyncio.gather(*self._prefetches, return_exceptions=True)
 
-    def _remote(self, index: int) -> RemoteSource:
+    def _remote(self, index: int) -> RangedSource:
         source = self._sources[index] if 0 <= index < len(self._sources) else None
-        if source is None or isinstance(source, LocalFile):
+        if source is None or isinstance(source, LocalSource):
             raise ProtocolViolation("no such source")
         return source
 
@@ -109,7 +109,7 @@ class Conversation:
             self._prefetches.add(task)
             task.add_done_callback(self._prefetches.discard)
 
-    async def _prefetch_quietly(self, source: RemoteSource, ranges: list[tuple[int, int]]) -> None:
+    async def _prefetch_quietly(self, source: RangedSource, ranges: list[tuple[int, int]]) -> None:
         try:
             await source.prefetch(ranges)
         except Exception as error:  # the read that needs these bytes will meet the same fault, and name it
@@ -134,7 +134,7 @@ class Conversation:
 
 def describe(source: Source) -> dict[str, Any]:
     """What a child is told of a source."""
-    if isinstance(source, LocalFile):
+    if isinstance(source, LocalSource):
         return {"path": str(source.path.absolute()), "label": source.label}
     return {
         "label": source.label,

@@ -8,8 +8,8 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from shared.jobs.child.sources import LocalFile, RemoteSource, Source
-from shared.media.step import StepContext, no_progress
+from shared.jobs.child.sources import LocalSource, RangedSource, Source
+from shared.media.step import StepContext
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Packer(pickle.Pickler):
         self._numbers: dict[int, int] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
-        if not isinstance(obj, LocalFile) and not (hasattr(obj, "read_at") and isinstance(obj, RemoteSource)):
+        if not isinstance(obj, LocalSource) and not (hasattr(obj, "read_at") and isinstance(obj, RangedSource)):
             return None
         if id(obj) not in self._numbers:
             self._numbers[id(obj)] = len(self.sources)
@@ -53,7 +53,7 @@ def pack(step: Callable[..., Any], context: StepContext, arguments: Mapping[str,
     """
     buffer = io.BytesIO()
     packer = _Packer(buffer)
-    job = Job(step, dataclasses.replace(context, progress=no_progress), dict(arguments))
+    job = Job(step, context, dict(arguments))
     try:
         packer.dump(job)
     except (pickle.PicklingError, AttributeError) as error:

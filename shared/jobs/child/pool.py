@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import dataclasses
 import functools
 import importlib.util
 import logging
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
@@ -21,7 +21,7 @@ from shared.jobs.child.results import rebuild
 from shared.jobs.child.server import SERVER_LOST, Child, ForkServerHandle
 from shared.jobs.child.wire import ConnectionLost, ProtocolViolation
 from shared.jobs.sandbox import SandboxMode, SandboxReport, require_sandbox
-from shared.media.step import StepContext
+from shared.media.step import Progress, StepContext, no_progress
 
 R = TypeVar("R")
 
@@ -95,22 +95,27 @@ class ChildPool:
     async def run(
         self,
         step: Callable[..., R],
-        context: StepContext,
-        arguments: Mapping[str, Any],
         *,
+        arguments: Mapping[str, Any],
+        scratch: Path,
         deadline_seconds: float,
+        on_progress: Progress = no_progress,
+        **context_fields: Any,
     ) -> R:
         """`step(context, **arguments)` in a child of its own.
 
         Args:
             step: a module-level function whose return annotation is a frozen dataclass (or what pydantic knows).
-            context: its `scratch` exists and is empty; its `progress` is called here, in the event loop.
-            arguments: by name; anything picklable, with `LocalFile`s and remote sources at any depth, which the
+            arguments: by name; anything picklable, with `LocalSource`s and remote sources at any depth, which the
                 step sees as `ByteSource`s.
+            scratch: the job's own directory: all that the step may write.
             deadline_seconds: from now to the result.
+            on_progress: called in the event loop.
+            context_fields: the further fields of `StepContext`: `threads`, `accelerator`, the limits.
 
         Returns:
-            the step's result, rebuilt and validated; every `Path` in it is a plain file directly in `scratch`.
+            the step's result, rebuilt and validated; every `Path` in it is a plain file directly in `scratch`, and
+            names in strings are for `result_path` to judge.
 
         Raises:
             ProcessingTimeout: the deadline passed.
@@ -120,8 +125,7 @@ class ChildPool:
 
         When it returns or raises, cancellation included, the child is dead.
         """
-        context = dataclasses.replace(context, scratch=context.scratch.absolute())
-        packed, sources = job.pack(step, context, arguments)
+        packed, sources = job.pack(step, _step_context(scratch, context_fields), arguments)
         order = {
             "sources": [describe(source) for source in sources],
             "code": _code_directories((*self._preload, __name__, step.__module__)),
@@ -136,7 +140,7 @@ class ChildPool:
         try:
             async with asyncio.timeout(deadline_seconds) as deadline:
                 await wire.send(child.connection, wire.encode({"run": order}, packed))
-                payload = await Conversation(child, sources, context.progress, name).until_result()
+                payload = await Conversation(child, sources, on_progress, name).until_result()
         except ProtocolViolation as violation:
             logger.warning("media step %s: its child sent %s and was killed", name, violation)
             raise MediaCrashed("the decoder answered nonsense") from violation
@@ -148,7 +152,7 @@ class ChildPool:
             raise ProcessingTimeout(f"the media took longer than {deadline_seconds:g} s to process") from late
         finally:
             await self._bury(server, child, name)
-        return rebuild(step, payload, context.scratch)
+        return rebuild(step, payload, scratch)
 
     async def _living_server(self) -> ForkServerHandle:
         async with self._starting:
@@ -207,6 +211,10 @@ async def _cause_of_death(child: Child) -> LastFrameError:
             case signal.SIGXCPU:
                 return ProcessingTimeout("the media took too much processor time")
     return MediaCrashed("the decoder stopped unexpectedly")
+
+
+def _step_context(scratch: Path, fields: Mapping[str, Any]) -> StepContext:
+    return StepContext(scratch=scratch.absolute(), **fields)
 
 
 @functools.lru_cache(maxsize=64)

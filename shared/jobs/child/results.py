@@ -26,7 +26,7 @@ def result_path(scratch: Path, name: str | Path) -> Path:
     Raises:
         MediaCrashed: it is anything else: another directory, a link, a device, a file with a second name, nothing.
     """
-    bare = Path(name).name if Path(name).parent == scratch else str(name)
+    bare = Path(name).name if Path(name).parent == scratch.absolute() else str(name)
     if bare in ("", ".", "..") or "/" in bare or "\0" in bare:
         raise MediaCrashed("the decoder named a file that is not its own")
     path = scratch / bare

@@ -12,9 +12,12 @@ from shared.errors import LastFrameError
 from shared.jobs.child import faults
 from shared.jobs.child.wire import MAX_READ_BYTES, ChildConnection
 
+MAX_PREFETCH_RANGES = 4000
+"""In one hint; more would not fit a header."""
+
 
 @dataclass(frozen=True)
-class LocalFile:
+class LocalSource:
     """A source that lies on this machine already. The child opens it before it is confined."""
 
     path: Path
@@ -22,8 +25,11 @@ class LocalFile:
 
 
 @runtime_checkable
-class RemoteSource(Protocol):
-    """A source that the parent reads on behalf of a child. An attribute `is_local` (a spooled body) is passed on."""
+class RangedSource(Protocol):
+    """What a child needs of `shared.ports.RemoteSource`, which the parent reads on its behalf.
+
+    An attribute `is_local` (a body that was spooled), where there is one, is passed on.
+    """
 
     @property
     def label(self) -> str: ...
@@ -36,7 +42,7 @@ class RemoteSource(Protocol):
     async def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None: ...
 
 
-Source = LocalFile | RemoteSource
+Source = LocalSource | RangedSource
 
 
 class SourceFault(Exception):
@@ -77,7 +83,7 @@ class PipeSource:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        self._connection.send({"prefetch": [self._index, [[offset, length] for offset, length in ranges]]})
+        self._connection.send({"prefetch": [self._index, ranges[:MAX_PREFETCH_RANGES]]})
 
     def _read(self, offset: int, length: int) -> bytes:
         with self._asking:
