@@ -156,7 +156,7 @@ def describe_streams(container: InputContainer) -> str:
     """What is inside, for a sentence: `audio aac, attached picture mjpeg`; `nothing` for no stream."""
     names = []
     for stream in container.streams:
-        codec = stream.codec_context.name if stream.codec_context is not None else "of an unknown codec"
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "of an unknown codec"
         is_cover = bool(stream.disposition & Disposition.attached_pic)
         names.append(f"{'attached picture' if is_cover else stream.type or 'data'} {codec}")
     return ", ".join(names) or "nothing"

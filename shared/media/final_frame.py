@@ -29,8 +29,8 @@ from shared.media.tail import Decoded, LatestFrame, Tail, decode_strictly, expec
 # Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
 # containers flag every frame) is decoded from its start.
 _TRUSTED_KEY_FRAMES: Final = """
-    h264 hevc vvc vp8 vp9 av1 libdav1d libvpx-vp9 mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4 wmv1 wmv2
-    wmv3 vc1 h263 flv theora mjpeg prores dnxhd dvvideo rawvideo v210 huffyuv ffvhuff utvideo magicyuv jpeg2000 cfhd
+    h264 hevc vvc vp8 vp9 av1 mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3 wmv1 wmv2
+    wmv3 vc1 h263 flv1 theora mjpeg prores dnxhd dvvideo rawvideo v210 huffyuv ffvhuff utvideo magicyuv jpeg2000 cfhd
     hap ffv1 png
 """
 _BACK_SECONDS: Final = (0, 2, 6, 15, 40, 120)
@@ -103,7 +103,7 @@ class _Search:
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         return FinalFrame(
             frame=frame,
-            codec=stream.codec_context.name,
+            codec=stream.codec_context.codec.canonical_name,
             sample_aspect_ratio=Fraction(aspect) if aspect else Fraction(1),
             pts_seconds=pts_seconds,
             end_seconds=end_seconds,
@@ -161,7 +161,7 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
         threads = 1 if had_errors else search.threads
         with search.opened(strict=True, threads=threads, hold_samples=hold_samples) as (container, stream):
             search.refuse_longer(_declared_seconds(container, stream))
-            if stream.codec_context.name not in _TRUSTED_KEY_FRAMES.split():
+            if stream.codec_context.codec.canonical_name not in _TRUSTED_KEY_FRAMES.split():
                 return None
             tail = _tail(search, container, stream, attempt)
             if tail is None or tail.unbounded:
@@ -286,7 +286,7 @@ def _full_decode(search: _Search) -> FinalFrame:
         except av.error.FFmpegError:
             errors += 1
         if latest.frame is None:
-            raise UnsupportedMedia(f"not one frame of the file's {decoder.name} video could be decoded")
+            raise UnsupportedMedia(f"not one frame of the file's {decoder.codec.canonical_name} video could be decoded")
         search.displayed_frames = latest.count
         if errors:
             search.warnings.append(f"the video is damaged: {errors} of its packets could not be decoded cleanly")
