@@ -94,12 +94,15 @@ async def test_repeated_and_random_reads_are_right_and_no_byte_comes_twice(serve
     assert server.bytes_sent <= len(BODY)
 
 
-async def test_small_sequential_reads_double_their_read_ahead(server: NastyServer, tmp_path: Path) -> None:
-    async with opened(server.serve("/clip.ts", BODY), tmp_path) as source:
-        for offset in range(0, len(BODY), 32_768):
-            assert await source.read_at(offset, 32_768) == BODY[offset : offset + 32_768]
-    assert len(server.seen) <= 8
-    assert server.bytes_sent == len(BODY)
+async def test_a_read_that_waits_for_a_prefetch_asks_for_nothing_itself(server: NastyServer, tmp_path: Path) -> None:
+    async with opened(server.serve("/clip.mp4", BODY, latency_seconds=0.05), tmp_path) as source:
+        prefetch = asyncio.create_task(source.prefetch([(2_000_000, 500_000), (4_000_000, 500_000)]))
+        await asyncio.sleep(0.01)
+        reads = [source.read_at(offset, 32_768) for offset in (2_000_000, 2_400_000, 4_100_000)]
+        assert await asyncio.gather(*reads) == [BODY[at : at + 32_768] for at in (2_000_000, 2_400_000, 4_100_000)]
+        await prefetch
+        assert source.bytes_fetched == FIRST_READ_BYTES + 1_000_000
+    assert len(server.seen) == 3
 
 
 async def test_near_runs_share_a_request_and_far_ones_do_not(server: NastyServer, tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ async def test_a_server_without_range_is_spooled_from_the_answer_it_gave(
 ) -> None:
     url = server.serve("/clip.mp4", BODY, ranges=False, known_length=known_length)
     async with opened(url, tmp_path) as source:
-        assert source.size_bytes == len(BODY)
+        assert source.size_bytes == len(BODY) and source.is_local
         assert await source.read_at(4_000_000, 70_000) == BODY[4_000_000:4_070_000]
     assert len(server.seen) == 1
 
@@ -170,8 +173,9 @@ async def test_a_server_that_gives_less_than_asked_is_asked_again(server: NastyS
 async def test_download_continues_from_what_has_come(server: NastyServer, tmp_path: Path) -> None:
     fractions: list[float] = []
     async with opened(server.serve("/clip.mp4", BODY), tmp_path) as source:
+        assert not source.is_local
         assert await source.download(tmp_path / "whole", fractions.append) == len(BODY)
-        assert source.bytes_fetched == len(BODY)
+        assert source.is_local and source.bytes_fetched == len(BODY)
         assert await source.read_at(123, 5) == BODY[123:128]
     assert (tmp_path / "whole").read_bytes() == BODY
     assert fractions == sorted(fractions) and fractions[-1] == 1.0
