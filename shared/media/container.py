@@ -47,6 +47,9 @@ OPTIONS: Final = {
     "analyzeduration": "10000000",
 }
 
+_SMALLEST_HELD_BYTES: Final = 128 * 1024
+"""libavformat skips less than its 32 KiB read-ahead by reading, so a small range must stay readable."""
+
 # What PyAV lets through besides its own classes: bad tags, streams that appear late, NULL names on odd files.
 _FOREIGN_ERRORS: Final = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, OSError)
 
@@ -78,7 +81,7 @@ def open_container(
         if not file.source.is_local or header_only:
             layout = read_layout(file)
             if header_only and layout is not None and layout.indexed and not layout.fragmented:
-                file.hold(layout.samples)
+                file.hold([(start, end) for start, end in layout.samples if end - start >= _SMALLEST_HELD_BYTES])
                 options["skip_frame"] = "all"
         file.seek(0)
         try:

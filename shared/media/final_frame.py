@@ -24,7 +24,7 @@ from shared.media.container import MAX_PIXELS, first_video_stream, media_errors,
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
 from shared.media.step import Progress, no_progress
-from shared.media.tail import Decoded, LatestFrame, Tail, decode_strictly, expected_pts, media_packets, read_tail
+from shared.media.tail import Decoded, Tail, decode_strictly, expected_pts, media_packets, read_tail
 
 # Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
 # containers flag every frame) is decoded from its start.
@@ -175,12 +175,11 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
             if first is None or (first in seen and not had_errors):
                 continue
             seen.add(first)
-            tick = float(stream.time_base or 0)
-            expected = expected_pts(tail.packets, tick)
+            expected = expected_pts(tail.packets, float(stream.time_base or 0))
             if expected is None:
                 return None
             search.progress("decoding", 0.2)
-            method, decoded = _decode(stream, tail, expected, tick, skip_last_group=had_errors)
+            method, decoded = _decode(stream, tail, expected, skip_last_group=had_errors)
             if decoded.proven and decoded.frame is not None:
                 if tail.incomplete:
                     search.warnings.append(f"the file is cut off: its last {tail.incomplete} frames are incomplete")
@@ -191,18 +190,16 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
     return None
 
 
-def _decode(
-    stream: VideoStream, tail: Tail, expected: int, tick: float, *, skip_last_group: bool
-) -> tuple[str, Decoded]:
+def _decode(stream: VideoStream, tail: Tail, expected: int, *, skip_last_group: bool) -> tuple[str, Decoded]:
     """From the last key frame, and if that proves nothing from the one before; with the name of what gave the frame."""
     decoder = stream.codec_context
     start = tail.last_group_start
     if start and not skip_last_group:
-        decoded = decode_strictly(decoder, tail.packets[start:], expected, tick)
+        decoded = decode_strictly(decoder, tail.packets[start:], expected)
         if decoded.proven:
             return "last_gop", decoded
     method = "earlier_key_frame" if start else "last_gop"
-    return method, decode_strictly(decoder, tail.packets, expected, tick)
+    return method, decode_strictly(decoder, tail.packets, expected)
 
 
 def _last_clean(search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded) -> FinalFrame | None:
@@ -217,7 +214,8 @@ def _tail(search: _Search, container: InputContainer, stream: VideoStream, attem
     """The stream's end as the `attempt`-th try reads it; None where there are no more tries."""
     if search.is_indexed and _is_mov(container) and len(stream.index_entries) > 0:
         return _indexed_tail(search, container, stream, attempt)
-    if attempt < len(_BACK_SECONDS):
+    # After a seek in a program stream the parser guesses time stamps, so that is read from its start.
+    if attempt < len(_BACK_SECONDS) and container.format.name != "mpeg":
         if container.duration is None:
             return Tail() if attempt else read_tail(container, stream)
         end = (container.start_time or 0) + container.duration
@@ -267,13 +265,14 @@ def _full_decode(search: _Search) -> FinalFrame:
     with search.opened(strict=False, threads=search.threads) as (container, stream):
         decoder = stream.codec_context
         tick = float(stream.time_base or 0)
-        latest = LatestFrame(tick)
+        last: VideoFrame | None = None
+        displayed = 0
         declared_seconds = _declared_seconds(container, stream) or 1.0
         errors = 0
         for packet in media_packets(container, stream):
             try:
-                for frame in decoder.decode(packet):
-                    latest.offer(frame)
+                for last in decoder.decode(packet):  # noqa: B007
+                    displayed += 1
             except av.error.FFmpegError:
                 errors += 1
             if packet.pts is not None:
@@ -281,17 +280,17 @@ def _full_decode(search: _Search) -> FinalFrame:
                 search.refuse_longer(seconds)
                 search.progress("decoding", min(0.95, max(0.0, seconds / declared_seconds)))
         try:
-            for frame in decoder.decode(None):
-                latest.offer(frame)
+            for last in decoder.decode(None):  # noqa: B007
+                displayed += 1
         except av.error.FFmpegError:
             errors += 1
-        if latest.frame is None:
+        if last is None:
             raise UnsupportedMedia(f"not one frame of the file's {decoder.codec.canonical_name} video could be decoded")
-        search.displayed_frames = latest.count
+        search.displayed_frames = displayed
         if errors:
             search.warnings.append(f"the video is damaged: {errors} of its packets could not be decoded cleanly")
-        is_guess = errors > 0 and (latest.frame.is_corrupt or latest.frame.pts is None)
-        return search.found(container, stream, latest.frame, "concealed" if is_guess else "full_decode")
+        is_guess = errors > 0 and (last.is_corrupt or last.pts is None)
+        return search.found(container, stream, last, "concealed" if is_guess else "full_decode")
 
 
 # Facts of a container -------------------------------------------------------------------------------------------

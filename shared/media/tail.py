@@ -96,31 +96,12 @@ def expected_pts(packets: list[Packet[VideoStream]], seconds_per_tick: float) ->
     return best
 
 
-class LatestFrame:
-    """Keeps, of frames in output order, the one displayed last."""
-
-    def __init__(self, seconds_per_tick: float) -> None:
-        self.frame: VideoFrame | None = None
-        self.count = 0
-        self._seconds_per_tick = seconds_per_tick
-
-    def offer(self, frame: VideoFrame) -> None:
-        self.count += 1
-        held = self.frame
-        if held is None or held.pts is None or frame.pts is None:
-            self.frame = frame
-            return
-        behind_seconds = (held.pts - frame.pts) * self._seconds_per_tick
-        if behind_seconds <= 0 or behind_seconds > _DISCONTINUITY_SECONDS:
-            self.frame = frame
-
-
 @dataclass(frozen=True)
 class Decoded:
     """What one pass over packets gave.
 
     Attributes:
-        frame: of the undamaged pictures the one displayed last, or None.
+        frame: of the undamaged pictures the last that the decoder put out, which it does in display order; or None.
         errors: how many packets the decoder refused.
         lost: packets at or behind an error that no clean key frame made good.
         proven: `frame` is the picture that the packets say is last, and nothing went wrong on the way.
@@ -132,9 +113,7 @@ class Decoded:
     proven: bool
 
 
-def decode_strictly(
-    decoder: VideoCodecContext, packets: list[Packet[VideoStream]], expected: int, seconds_per_tick: float
-) -> Decoded:
+def decode_strictly(decoder: VideoCodecContext, packets: list[Packet[VideoStream]], expected: int) -> Decoded:
     """Decode packets that begin with a key frame, with a decoder that reports errors (`err_detect=explode`).
 
     Pictures that are neither the wanted one nor referred to are skipped where the codec allows it. After an error no
@@ -142,15 +121,16 @@ def decode_strictly(
     """
     wanted = next((i for i, packet in enumerate(packets) if packet.pts == expected), 0)
     can_skip = decoder.name in _NONREF_SKIPPABLE
-    latest = LatestFrame(seconds_per_tick)
+    last: VideoFrame | None = None
     damaged_pts: set[int | None] = set()
     errors = 0
     is_damaged = False
 
     def take(packet: Packet[VideoStream] | None) -> None:
+        nonlocal last
         for frame in decoder.decode(packet):
             if not frame.is_corrupt and frame.pts not in damaged_pts:
-                latest.offer(frame)
+                last = frame
 
     decoder.flush_buffers()
     for i, packet in enumerate(packets):
@@ -170,6 +150,5 @@ def decode_strictly(
         take(None)
     except av.error.FFmpegError:
         errors += 1
-    frame = latest.frame
-    proven = errors == 0 and not damaged_pts and frame is not None and frame.pts == expected
-    return Decoded(frame, errors, len(damaged_pts), proven)
+    proven = errors == 0 and not damaged_pts and last is not None and last.pts == expected
+    return Decoded(last, errors, len(damaged_pts), proven)
