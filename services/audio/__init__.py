@@ -1,0 +1,1 @@
+"""Sounds joined to the sample, and music laid under a video."""

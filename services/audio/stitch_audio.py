@@ -1,0 +1,234 @@
+"""The media step of audio stitch: sounds and silences, one after the other, to the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from services.audio.join import Joiner
+from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
+from shared.media.audio import Block
+from shared.media.audio.channels import LAYOUTS, channels_for
+from shared.media.audio.formats import AudioFormat, audio_format
+from shared.media.audio.limiter import TruePeakLimiter
+from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
+from shared.media.audio.reader import BLOCK_SAMPLES, AudioShape, audio_shape, read_audio
+from shared.media.audio.true_peak import TruePeakMeter
+from shared.media.audio.writer import AudioWriter
+from shared.media.source import ByteSource
+from shared.media.step import StepContext
+
+MAX_OUTPUT_SECONDS = 6 * 3600.0
+CEILING_DBTP = -1.0
+"""What a normalised source may peak at (EBU R 128)."""
+MOST_GAIN_DB = 40.0
+"""Normalising lifts by no more: what is quieter is noise."""
+
+
+@dataclass(frozen=True)
+class StitchedPart:
+    """One item of the output, in order.
+
+    Attributes:
+        source: index into the sources; None for silence.
+        start_sample, samples: at the output's rate; start_seconds and duration_seconds are the same, divided.
+        gain_db: what normalising did; 0 without it and for silence.
+    """
+
+    source: int | None
+    start_seconds: float
+    duration_seconds: float
+    start_sample: int
+    samples: int
+    gain_db: float
+
+
+@dataclass(frozen=True)
+class StitchedAudio:
+    """The file in scratch and what is in it; durations in seconds, rates in Hz, sizes in bytes."""
+
+    file_name: str
+    content_type: str
+    total_audio_sources: int
+    total_silence_duration: float
+    output_audio_duration: float
+    output_audio_file_size: int
+    output_sample_rate: int
+    output_channels: int
+    output_samples: int
+    declicked_joins: int
+    parts: list[StitchedPart]
+
+
+def stitch_audio(
+    context: StepContext,
+    sources: Sequence[ByteSource],
+    parts: Sequence[Mapping[str, float]],
+    *,
+    output_format: str = "mp3",
+    sample_rate: int | None = None,
+    channels: int | None = None,
+    bitrate: int | None = None,
+    normalize_lufs: float | None = None,
+    declick: bool = True,
+) -> StitchedAudio:
+    """Join sounds and silences into one file whose length is the sum of its parts to the sample.
+
+    Args:
+        sources: anything with sound in it; a part names one by its index, and may do so again.
+        parts: in order, each `{"source": index}` or `{"silence_seconds": seconds}`.
+        output_format: a key of `FORMATS`.
+        sample_rate: Hz; None for the best source's, or the nearest above that the format has.
+        channels: a key of `LAYOUTS`; None for the widest source's, up to 2.
+        bitrate: bit/s of the whole file; None for the format's default; passed over by lossless formats.
+        normalize_lufs: bring each source to this integrated loudness, true peaks limited to -1 dBTP.
+        declick: fade 3 ms on both sides of a join where the waveform jumps.
+
+    Raises:
+        InvalidRequest: no source in `parts`, or options that the format does not have.
+        UnsupportedMedia: a source without sound; its label is in `input_name`.
+        LimitExceeded: a source longer than the context allows, or a sum over six hours (`duration_too_long`).
+    """
+    target = audio_format(output_format)
+    used = sorted({int(part["source"]) for part in parts if "source" in part})
+    if not used:
+        raise InvalidRequest("at least one item must be a sound", input_name="audio_urls")
+    shapes = {index: _shape(sources[index]) for index in used}
+    rate = _sample_rate(target, sample_rate, shapes.values())
+    width = _channels(target, channels, shapes.values())
+    _check_bitrate(target, bitrate)
+
+    joiner = Joiner(rate, width, declick=declick)
+    done: list[StitchedPart] = []
+    path = context.scratch / f"stitched.{target.name}"
+    with AudioWriter(
+        path,
+        target,
+        rate,
+        width,
+        bitrate=bitrate,
+        bits_per_sample=max(shape.bits_per_sample for shape in shapes.values()),
+    ) as writer:
+        for number, part in enumerate(parts):
+            context.progress("joining", number / len(parts))
+            counter = _Counter()
+            if "source" in part:
+                source = int(part["source"])
+                gain_db, blocks = _sound(context, sources[source], rate, width, normalize_lufs)
+            else:
+                source, gain_db = None, 0.0
+                blocks = _silence(round(Fraction(part["silence_seconds"]) * rate), width)
+            for block in joiner.part(counter.through(blocks)):
+                writer.write(block)
+            start = sum(earlier.samples for earlier in done)
+            if start + counter.samples > MAX_OUTPUT_SECONDS * rate:
+                raise LimitExceeded("the parts together are longer than six hours", word="duration_too_long")
+            done.append(
+                StitchedPart(source, start / rate, counter.samples / rate, start, counter.samples, round(gain_db, 2))
+            )
+        writer.write(joiner.finish())
+    context.progress("joining", 1.0)
+
+    silence = sum(part.samples for part in done if part.source is None)
+    return StitchedAudio(
+        file_name=path.name,
+        content_type=target.content_type,
+        total_audio_sources=sum(part.source is not None for part in done),
+        total_silence_duration=silence / rate,
+        output_audio_duration=writer.samples / rate,
+        output_audio_file_size=path.stat().st_size,
+        output_sample_rate=rate,
+        output_channels=width,
+        output_samples=writer.samples,
+        declicked_joins=joiner.fades,
+        parts=done,
+    )
+
+
+class _Counter:
+    """Counts the samples that pass."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def through(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        for block in blocks:
+            self.samples += block.shape[1]
+            yield block
+
+
+def _sound(
+    context: StepContext, source: ByteSource, rate: int, width: int, normalize_lufs: float | None
+) -> tuple[float, Iterator[Block]]:
+    """The source's gain in dB and its samples with that gain."""
+
+    def read() -> Iterator[Block]:
+        return read_audio(
+            source, rate, width, max_duration_seconds=context.max_duration_seconds, threads=context.threads
+        )
+
+    if normalize_lufs is None:
+        return 0.0, read()
+    loudness, peak = LoudnessMeter(rate, width), TruePeakMeter(width)
+    for block in read():
+        loudness.add(block)
+        peak.add(block)
+    measured = loudness.integrated_lufs()
+    if measured <= SILENCE_LUFS:
+        return 0.0, read()
+    gain_db = min(MOST_GAIN_DB, normalize_lufs - measured)
+    limiter = TruePeakLimiter(rate, width, CEILING_DBTP) if peak.dbtp() + gain_db > CEILING_DBTP else None
+    return gain_db, _amplified(read(), np.float32(10.0 ** (gain_db / 20.0)), limiter)
+
+
+def _amplified(blocks: Iterator[Block], gain: np.float32, limiter: TruePeakLimiter | None) -> Iterator[Block]:
+    for block in blocks:
+        louder = block * gain
+        yield louder if limiter is None else limiter.limit(louder)
+    if limiter is not None:
+        yield limiter.finish()
+
+
+def _silence(samples: int, width: int) -> Iterator[Block]:
+    while samples > 0:
+        count = min(samples, BLOCK_SAMPLES)
+        yield np.zeros((width, count), np.float32)
+        samples -= count
+
+
+def _shape(source: ByteSource) -> AudioShape:
+    shape = audio_shape(source)
+    if shape is None:
+        raise UnsupportedMedia("the file has no sound", input_name=source.label)
+    return shape
+
+
+def _sample_rate(target: AudioFormat, wanted: int | None, shapes: Collection[AudioShape]) -> int:
+    if wanted is None:
+        return target.sample_rate_for(max(shape.sample_rate for shape in shapes))
+    if wanted not in target.sample_rates:
+        known = ", ".join(str(rate) for rate in target.sample_rates)
+        raise InvalidRequest(f"the sample_rate of {target.name} is one of {known}", input_name="sample_rate")
+    return wanted
+
+
+def _channels(target: AudioFormat, wanted: int | None, shapes: Collection[AudioShape]) -> int:
+    if wanted is None:
+        return channels_for(max(shape.channels for shape in shapes), min(2, target.most_channels))
+    if wanted not in LAYOUTS or wanted > target.most_channels:
+        known = ", ".join(str(count) for count in LAYOUTS if count <= target.most_channels)
+        raise InvalidRequest(f"the channels of {target.name} are one of {known}", input_name="channels")
+    return wanted
+
+
+def _check_bitrate(target: AudioFormat, wanted: int | None) -> None:
+    if wanted is None or target.bitrates is None:
+        return
+    lowest, _, highest = target.bitrates
+    if not lowest <= wanted <= highest:
+        raise InvalidRequest(
+            f"the bitrate of {target.name} is between {lowest} and {highest} bits a second", input_name="bitrate"
+        )

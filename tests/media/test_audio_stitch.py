@@ -1,0 +1,203 @@
+"""Audio stitch, judged by decoding what came out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.audio.stitch_audio import StitchedAudio, stitch_audio
+from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
+from shared.media.source import FileSource
+from shared.media.step import StepContext
+from tests.media.audio_tools import declared_samples, decode, ebur128, level_db, sine, write_sound
+from tests.support.media import media_file
+
+RATE = 48000
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> StepContext:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return StepContext(scratch=scratch)
+
+
+def stitch(context: StepContext, files: list[Path], parts: list, **options) -> tuple[StitchedAudio, Path]:
+    sources = [FileSource(path, f"audio_urls[{index}]") for index, path in enumerate(files)]
+    result = stitch_audio(context, sources, parts, **options)
+    return result, context.scratch / result.file_name
+
+
+def impulses(tmp_path: Path) -> list[Path]:
+    """Three files of odd lengths at three rates, each starting with an impulse."""
+    files = []
+    for index, (rate, seconds) in enumerate(((48000, 0.7), (24000, 1.013), (44100, 0.9))):
+        sound = np.zeros((1, round(rate * seconds) + index), np.float32)
+        sound[0, 0] = 0.9
+        files.append(write_sound(tmp_path / f"{index}.wav", sound, rate))
+    return files
+
+
+@pytest.mark.parametrize("output_format", ["mp3", "m4a", "wav", "flac", "opus"])
+def test_each_part_starts_on_its_exact_sample(tmp_path: Path, context: StepContext, output_format: str) -> None:
+    parts = [{"source": 0}, {"silence_seconds": 0.333}, {"source": 1}, {"source": 2}, {"source": 0}]
+    result, path = stitch(context, impulses(tmp_path), parts, output_format=output_format)
+
+    expected = [33600, 15984, round((24312 + 1) * 2), round((39690 + 2) * 48000 / 44100), 33600]
+    assert [part.samples for part in result.parts] == expected
+    assert [part.start_sample for part in result.parts] == [0, *np.cumsum(expected)[:-1]]
+    assert result.output_sample_rate == RATE
+    assert result.output_samples == sum(expected)
+
+    samples, rate = decode(path)
+    assert rate == RATE
+    if output_format == "m4a":
+        # The edit list says it; FFmpeg's decoder plays AAC's last frame to its end.
+        assert declared_samples(path) == sum(expected)
+        assert 0 <= samples.shape[1] - sum(expected) < 1024
+    else:
+        assert samples.shape[1] == sum(expected)
+    for part in result.parts:
+        if part.source is not None:
+            around = np.abs(samples[0, max(0, part.start_sample - 200) : part.start_sample + 200])
+            assert np.argmax(around) + max(0, part.start_sample - 200) == part.start_sample
+
+
+def test_lossless_parts_come_back_bit_for_bit(tmp_path: Path, context: StepContext) -> None:
+    rng = np.random.default_rng(4)
+    sounds = [np.rint(rng.uniform(-9000, 9000, (2, length))).astype(np.float32) / 32768 for length in (70001, 33333)]
+    files = [write_sound(tmp_path / f"{i}.wav", sound, 44100) for i, sound in enumerate(sounds)]
+    parts = [{"source": 1}, {"silence_seconds": 0.1}, {"source": 0}, {"source": 1}]
+    result, path = stitch(context, files, parts, output_format="flac", declick=False)
+    samples, _ = decode(path)
+    silence = np.zeros((2, 4410), np.float32)
+    assert np.array_equal(samples, np.concatenate((sounds[1], silence, sounds[0], sounds[1]), axis=1))
+    assert result.output_channels == 2
+
+
+def test_a_jump_is_faded_and_silence_stays_silent(tmp_path: Path, context: StepContext) -> None:
+    loud = write_sound(tmp_path / "loud.wav", sine(200, 0.5, RATE, level=0.8, phase=np.pi / 2), RATE)
+    parts = [{"source": 0}, {"silence_seconds": 0.2}, {"source": 0}, {"source": 0}]
+    result, path = stitch(context, [loud], parts, output_format="wav")
+    samples, _ = decode(path)
+    own_step = float(np.abs(np.diff(sine(200, 0.1, RATE, level=0.8))).max())
+
+    silence = samples[:, result.parts[1].start_sample : result.parts[2].start_sample]
+    assert not silence.any()
+    for part in result.parts[1:3]:
+        step = np.abs(np.diff(samples[0, part.start_sample - 300 : part.start_sample + 300])).max()
+        assert step < 2 * own_step
+    fade = samples[0, result.parts[1].start_sample - 144 : result.parts[1].start_sample]
+    assert abs(fade[-1]) < 0.002
+    assert result.declicked_joins == 2  # 200 Hz for half a second ends where it began: the last join needs no fade
+
+    _, raw = stitch(context, [loud], parts, output_format="wav", declick=False)
+    samples, _ = decode(raw)
+    assert np.abs(np.diff(samples[0])).max() > 0.7
+
+
+def test_a_sound_that_runs_on_is_not_touched(tmp_path: Path, context: StepContext) -> None:
+    whole = sine(330, 1.0, RATE)
+    files = [
+        write_sound(tmp_path / "a.wav", whole[:, :20011], RATE),
+        write_sound(tmp_path / "b.wav", whole[:, 20011:], RATE),
+    ]
+    result, path = stitch(context, files, [{"source": 0}, {"source": 1}], output_format="wav")
+    samples, _ = decode(path)
+    assert result.declicked_joins == 0
+    assert np.abs(samples - whole).max() <= 0.6 / 32768
+
+
+@pytest.mark.parametrize("length", [1, 50, 200])
+def test_parts_shorter_than_a_fade(tmp_path: Path, context: StepContext, length: int) -> None:
+    tiny = write_sound(tmp_path / "tiny.wav", np.full((1, length), 0.5, np.float32), RATE)
+    parts = [{"source": 0}, {"silence_seconds": 0.1}, {"source": 0}, {"source": 0}]
+    result, path = stitch(context, [tiny], parts, output_format="wav")
+    samples, _ = decode(path)
+    assert samples.shape[1] == 3 * length + 4800 == result.output_samples
+    assert not samples[:, length : length + 4800].any()
+
+
+def test_normalising_brings_voices_together(tmp_path: Path, context: StepContext) -> None:
+    voice, rate = decode(media_file("jfk.flac").path)
+    files = [write_sound(tmp_path / f"{db}.wav", voice * 10 ** (db / 20), rate) for db in (0, -12, -24)]
+    result, path = stitch(
+        context, files, [{"source": i} for i in range(3)], output_format="wav", normalize_lufs=-16.0
+    )
+    samples, _ = decode(path)
+    for part in result.parts:
+        alone = samples[:, part.start_sample : part.start_sample + part.samples]
+        loudness, peak = ebur128(write_sound(tmp_path / "part.wav", alone, rate))
+        assert loudness == pytest.approx(-16.0, abs=0.5)
+        assert peak <= -0.9
+
+
+def test_real_files_of_every_sort(context: StepContext) -> None:
+    names = ["jfk.flac", "test.mp3", "bear.opus", "sample.adts", "elf.mp4", "crystal.webm", "testVideoMp4.mp4"]
+    files = [media_file(name) for name in names]
+    result, path = stitch(context, [file.path for file in files], [{"source": i} for i in range(len(files))])
+    samples, rate = decode(path)
+    assert rate == 48000
+    assert samples.shape[1] == result.output_samples == sum(part.samples for part in result.parts)
+    for file, part in zip(files, result.parts, strict=True):
+        assert part.duration_seconds == pytest.approx(file.audio_end_seconds - file.audio_start_seconds, abs=0.03)
+        assert level_db(samples[:, part.start_sample : part.start_sample + part.samples]) > -60
+    assert result.content_type == "audio/mpeg"
+    assert result.output_audio_file_size == path.stat().st_size
+
+
+def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> None:
+    sound = np.zeros((6, 4800), np.float32)
+    sound[3] = 3 / 8388608  # three steps of 24 bits, on the LFE
+    packed = (np.ascontiguousarray(sound.T).reshape(1, -1) * 8388608).astype(np.int32) << 8
+    import av
+
+    with av.open(str(tmp_path / "deep.wav"), "w") as output:
+        stream = output.add_stream("pcm_s24le", rate=RATE, layout="5.1")
+        stream.codec_context.format = "s32"
+        frame = av.AudioFrame.from_ndarray(packed, format="s32", layout="5.1")
+        frame.sample_rate = RATE
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    result, path = stitch(context, [tmp_path / "deep.wav"], [{"source": 0}], output_format="flac", channels=6)
+    samples, _ = decode(path)
+    assert result.output_channels == 6
+    assert np.array_equal(samples, sound)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"output_format": "ogg"}, "output_format"),
+        ({"output_format": "opus", "sample_rate": 44100}, "sample_rate"),
+        ({"output_format": "mp3", "sample_rate": 96000}, "sample_rate"),
+        ({"output_format": "mp3", "channels": 6}, "channels"),
+        ({"output_format": "mp3", "bitrate": 512000}, "bitrate"),
+    ],
+)
+def test_options_that_a_format_lacks_are_named(
+    tmp_path: Path, context: StepContext, options: dict, field: str
+) -> None:
+    file = write_sound(tmp_path / "a.wav", sine(440, 0.2, RATE), RATE)
+    with pytest.raises(InvalidRequest) as caught:
+        stitch(context, [file], [{"source": 0}], **options)
+    assert caught.value.input_name == field
+
+
+def test_bad_sources_are_named(tmp_path: Path, context: StepContext) -> None:
+    good = write_sound(tmp_path / "a.wav", sine(440, 0.2, RATE), RATE)
+    noise = tmp_path / "noise.bin"
+    noise.write_bytes(os.urandom(5000))
+    silent_video = media_file("horse.mp4").path
+    for bad in (noise, silent_video):
+        with pytest.raises(UnsupportedMedia) as caught:
+            stitch(context, [good, bad], [{"source": 0}, {"source": 1}])
+        assert caught.value.input_name == "audio_urls[1]"
+    with pytest.raises(InvalidRequest):
+        stitch(context, [], [{"silence_seconds": 1.0}])
+    short = StepContext(scratch=context.scratch, max_duration_seconds=0.1)
+    with pytest.raises(LimitExceeded):
+        stitch(short, [good], [{"source": 0}])
