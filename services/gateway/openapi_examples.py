@@ -1,0 +1,176 @@
+"""Examples of the API reference: requests and replies as the API guide shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Json = dict[str, Any]
+
+_VIDEO, _AUDIO = "https://example.com/video.mp4", "https://example.com/audio.mp3"
+_HOOK = "https://your-webhook.com/notify"
+_TASK_ID, _ASSEMBLY_ID = "68933d660fbe479408b185f1", "04c428bdde6b4c3b96138f2d4fcbbb62"
+_RESULTS = "https://media.example.com"
+_TIMES = {"created_at": "2025-08-06T10:13:05.833Z", "completed_at": "2025-08-06T10:13:06.594Z"}
+
+# By the RPC's name.
+REQUESTS: dict[str, Json] = {
+    "ExtractLastFrame": {"video_url": _VIDEO, "webhook_url": _HOOK},
+    "StitchVideos": {
+        "video_urls": ["https://example.com/video1.mp4", "https://example.com/video2.mp4"],
+        "webhook_url": _HOOK,
+    },
+    "StitchAudio": {
+        "audio_urls": ["https://example.com/intro.mp3", "empty:2.5", "https://example.com/main.wav"],
+        "webhook_url": _HOOK,
+    },
+    "MixMusicTrack": {"video_url": _VIDEO, "music_url": "https://example.com/background_music.mp3"},
+    "AssembleMovie": {
+        "project_id": "689888ad3f2c72ce8518337a",
+        "scene_videos": [
+            {
+                "scene_id": "scene_001",
+                "video_url": "https://example.com/scene1.mp4",
+                "sequence_number": 1,
+                "expected_duration": 45.5,
+            },
+            {
+                "scene_id": "scene_002",
+                "video_url": "https://example.com/scene2.mp4",
+                "sequence_number": 2,
+                "expected_duration": 38.2,
+            },
+        ],
+        "master_audio": {"audio_url": _AUDIO, "expected_duration": 83.7},
+        "output_settings": {
+            "quality": "high",
+            "format": "mp4",
+            "resolution": "1080p",
+            "include_audio": True,
+            "audio_sync_mode": "stretch_to_fit",
+        },
+        "webhook_url": _HOOK,
+    },
+    "MeasureLength": {"media_url": "https://example.com/speech.mp3"},
+    "RegisterWebhook": {"task_id": _TASK_ID, "webhook_url": _HOOK},
+}
+
+_LAST_FRAME: Json = {
+    "task_id": _TASK_ID,
+    "status": "completed",
+    "kind": "last_frame",
+    "video_url": _VIDEO,
+    "image_url": f"{_RESULTS}/{_TASK_ID}.jpg",
+    **_TIMES,
+    "metadata": {
+        "video_duration": 5.2,
+        "video_resolution": "1920x1080",
+        "processing_time": 0.5,
+        "file_size": 1024000,
+    },
+}
+
+TASKS: dict[str, Json] = {
+    "Last frame": _LAST_FRAME,
+    "Still running": {
+        "task_id": _TASK_ID,
+        "status": "processing",
+        "kind": "last_frame",
+        "video_url": _VIDEO,
+        "created_at": _TIMES["created_at"],
+        "phase": "decoding",
+        "progress": 0.4,
+    },
+    "Failed": {
+        "task_id": _TASK_ID,
+        "status": "failed",
+        "kind": "last_frame",
+        "video_url": _VIDEO,
+        **_TIMES,
+        "error": "invalid_video_url",
+        "error_message": "Video URL is not accessible",
+        "error_input": "video_url",
+    },
+    "Video stitch": {
+        "task_id": _TASK_ID,
+        "status": "completed",
+        "kind": "video_stitch",
+        "video_urls": ["https://example.com/video1.mp4", "https://example.com/video2.mp4"],
+        "video_result_url": f"{_RESULTS}/{_TASK_ID}.mp4",
+        **_TIMES,
+        "metadata": {
+            "total_videos": 2,
+            "total_duration": 10.5,
+            "output_duration": 10.5,
+            "processing_time": 4.03,
+            "output_file_size": 2048576,
+        },
+    },
+    "Media length": {
+        "task_id": _TASK_ID,
+        "status": "completed",
+        "kind": "media_length",
+        "media_url": "https://example.com/sample.mp4",
+        **_TIMES,
+        "metadata": {
+            "media_duration": 125.847,
+            "media_type": "video",
+            "media_format": "mov,mp4,m4a,3gp,3g2,mj2",
+            "media_codec": "h264",
+            "media_bitrate": 2500000,
+            "video_resolution": "1920x1080",
+            "file_size": 39428571,
+            "processing_time": 0.234,
+        },
+    },
+}
+
+_ASSEMBLY: Json = {
+    "task_id": _ASSEMBLY_ID,
+    "status": "completed",
+    "kind": "movie_assembly",
+    "project_id": "test_local_assembly_123",
+    "full_video_url": f"{_RESULTS}/final_movie_{_ASSEMBLY_ID}.mp4",
+    "video_only_url": f"{_RESULTS}/final_movie_video_only_{_ASSEMBLY_ID}.mp4",
+    "audio_only_url": f"{_RESULTS}/final_movie_audio_only_{_ASSEMBLY_ID}.mp3",
+    **_TIMES,
+    "error_message": None,
+    "metadata": {
+        "processing_time": 29.36,
+        "total_scenes": 3,
+        "total_video_duration": 21.0,
+        "audio_duration": 23.0,
+        "output_resolution": "1920x1080",
+        "file_sizes": {"full_video": 6802679, "video_only": 6420555, "audio_only": 559155},
+    },
+}
+
+
+def _accepted(message: str) -> dict[str, Json]:
+    return {"Accepted": {"task_id": _TASK_ID, "status": "pending", "message": message}}
+
+
+# By the RPC's name; each is named for the menu of the reference.
+REPLIES: dict[str, dict[str, Json]] = {
+    "ExtractLastFrame": _accepted("Video processing queued successfully"),
+    "StitchVideos": _accepted("Video stitch queued successfully"),
+    "StitchAudio": _accepted("Audio stitch queued successfully"),
+    "MixMusicTrack": _accepted("Music track mixing queued successfully"),
+    "MeasureLength": _accepted("Media length detection queued successfully"),
+    "AssembleMovie": {
+        "Accepted": {
+            "task_id": _ASSEMBLY_ID,
+            "status": "pending",
+            "estimated_processing_time": 125,
+            "total_scenes": 2,
+        }
+    },
+    "GetTask": TASKS,
+    "GetAssembly": {"Completed": _ASSEMBLY},
+    "ListRecentTasks": {"One task": {"tasks": [_LAST_FRAME], "count": 1}},
+    "RegisterWebhook": {
+        "Registered": {"task_id": _TASK_ID, "webhook_url": _HOOK, "message": "Webhook registered successfully"}
+    },
+    "GetRoot": {
+        "Running": {"service": "Last Frame Extractor", "version": "1.0.0", "status": "running", "uptime": 3600}
+    },
+}

@@ -1,0 +1,160 @@
+"""ServerService: what the suite is and how it is."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from lastframe.server.v1 import server_pb2, server_pb2_grpc
+
+from shared.errors import Unavailable
+from shared.jobs.ledger import Ledger
+from shared.ports import GpuMeter, ObjectStore
+from shared.rpc.call import current_caller
+from shared.tasks import TaskStatus
+
+SERVICE_NAME = "Last Frame Extractor"
+PART_CHECK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What does not change while the suite runs.
+
+    Attributes:
+        parts: health name (`mongodb`, …) → True when the embedded twin stands in for it.
+        sandbox: `full`, `partial` or `none`.
+    """
+
+    version: str
+    max_concurrent_tasks: int
+    parts: Mapping[str, bool]
+    sandbox: str
+
+
+class ServerService(server_pb2_grpc.ServerServiceServicer):
+    def __init__(self, ledger: Ledger, objects: ObjectStore, gpu: GpuMeter, deployment: Deployment) -> None:
+        self._ledger = ledger
+        self._objects = objects
+        self._gpu = gpu
+        self._deployment = deployment
+        self._started = time.monotonic()
+        self._started_at = datetime.now(UTC)
+        self.draining = False
+
+    @property
+    def _uptime_seconds(self) -> int:
+        return int(time.monotonic() - self._started)
+
+    @property
+    def _status(self) -> str:
+        return "draining" if self.draining else "running"
+
+    async def GetRoot(self, request: server_pb2.GetRootRequest, context: Any) -> server_pb2.Root:
+        return server_pb2.Root(
+            service=SERVICE_NAME,
+            version=self._deployment.version,
+            status=self._status,
+            uptime=self._uptime_seconds,
+        )
+
+    async def GetHealth(self, request: server_pb2.GetHealthRequest, context: Any) -> server_pb2.Health:
+        parts = dict(
+            zip(
+                ("mongodb", "redis", "rabbitmq", "storage"),
+                await asyncio.gather(
+                    _answers(self._ledger.store.now()),
+                    _answers(self._ledger.live.is_up()),
+                    _answers(self._ledger.queue.is_up()),
+                    _answers(self._objects.is_up()),
+                ),
+                strict=True,
+            )
+        )
+        if not parts["mongodb"]:
+            raise Unavailable("The task store is not reachable")
+        words = {name: self._word(name, up) for name, up in parts.items()}
+        gpu = "unavailable" if self._gpu.utilization_percent() is None else "available"
+        return server_pb2.Health(
+            status="healthy" if all(parts.values()) else "degraded",
+            timestamp=_timestamp(datetime.now(UTC)),
+            services=server_pb2.HealthServices(gpu=gpu, sandbox=self._deployment.sandbox, **words),
+        )
+
+    def _word(self, part: str, up: bool) -> str:
+        if not up:
+            return "disconnected"
+        return "embedded" if self._deployment.parts.get(part, False) else "connected"
+
+    async def GetServerStatus(
+        self, request: server_pb2.GetServerStatusRequest, context: Any
+    ) -> server_pb2.ServerStatus:
+        owner = current_caller().visible_owner
+        store = self._ledger.store
+        counts = await store.counts()
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        last_activity = await store.last_activity(owner)
+        status = server_pb2.ServerStatus(
+            server_status=self._status,
+            active_tasks=counts[TaskStatus.PROCESSING],
+            queue_size=counts[TaskStatus.PENDING],
+            max_concurrent_tasks=self._deployment.max_concurrent_tasks,
+            gpu_utilization=self._gpu.utilization_percent() or 0.0,
+            memory_usage=memory_usage_percent(),
+            uptime=self._uptime_seconds,
+            processed_videos_today=await store.finished_since(today, owner),
+        )
+        if last_activity is not None:
+            status.last_activity.CopyFrom(_timestamp(last_activity))
+        return status
+
+    async def GetServerStats(self, request: server_pb2.GetServerStatsRequest, context: Any) -> server_pb2.ServerStats:
+        store = self._ledger.store
+        everyone = await store.counts()
+        counts = await store.counts(current_caller().visible_owner)
+        return server_pb2.ServerStats(
+            server=server_pb2.ServerFacts(
+                status=self._status, uptime=self._uptime_seconds, start_time=_timestamp(self._started_at)
+            ),
+            tasks=server_pb2.TaskCounts(
+                **{status.value: counts[status] for status in TaskStatus}, total=sum(counts.values())
+            ),
+            queue=server_pb2.QueueFacts(
+                active_tasks=everyone[TaskStatus.PROCESSING],
+                queue_size=everyone[TaskStatus.PENDING],
+                max_concurrent=self._deployment.max_concurrent_tasks,
+            ),
+            system=server_pb2.SystemFacts(
+                memory_usage=memory_usage_percent(), gpu_utilization=self._gpu.utilization_percent() or 0.0
+            ),
+        )
+
+
+def memory_usage_percent() -> float:
+    """The share of this machine's memory that is in use, in percent: 1 - MemAvailable / MemTotal."""
+    fields = {}
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        fields[name] = float(rest.split()[0])
+    return round(100.0 * (1.0 - fields["MemAvailable"] / fields["MemTotal"]), 1)
+
+
+async def _answers(question: Awaitable[object]) -> bool:
+    """Whether a backend answers within a second, and with nothing false."""
+    try:
+        async with asyncio.timeout(PART_CHECK_SECONDS):
+            return bool(await question)
+    except (TimeoutError, Unavailable):
+        return False
+
+
+def _timestamp(moment: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+    return stamp

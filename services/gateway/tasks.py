@@ -1,0 +1,48 @@
+"""TasksService: status, recent, webhook, watch, cancel for tasks of every kind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from lastframe.tasks.v1 import tasks_pb2, tasks_pb2_grpc
+
+from shared.jobs.ledger import Ledger
+from shared.rpc.call import current_caller
+from shared.rpc.render import task_message
+from shared.urls import OutboundPolicy, check_url
+
+DEFAULT_RECENT = 50
+
+
+class TasksService(tasks_pb2_grpc.TasksServiceServicer):
+    def __init__(self, ledger: Ledger, policy: OutboundPolicy) -> None:
+        self._ledger = ledger
+        self._policy = policy
+
+    async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Any) -> tasks_pb2.Task:
+        return task_message(await self._ledger.get(request.task_id, current_caller().visible_owner))
+
+    async def ListRecentTasks(
+        self, request: tasks_pb2.ListRecentTasksRequest, context: Any
+    ) -> tasks_pb2.ListRecentTasksResponse:
+        limit = request.limit if request.HasField("limit") else DEFAULT_RECENT
+        tasks = await self._ledger.store.recent(limit, current_caller().visible_owner)
+        return tasks_pb2.ListRecentTasksResponse(tasks=[task_message(task) for task in tasks], count=len(tasks))
+
+    async def RegisterWebhook(
+        self, request: tasks_pb2.RegisterWebhookRequest, context: Any
+    ) -> tasks_pb2.RegisterWebhookResponse:
+        check_url(request.webhook_url, field="webhook_url", word="invalid_webhook_url", policy=self._policy)
+        owner = current_caller().visible_owner
+        task = await self._ledger.register_webhook(request.task_id, owner, request.webhook_url)
+        return tasks_pb2.RegisterWebhookResponse(
+            task_id=task.task_id, webhook_url=request.webhook_url, message="Webhook registered successfully"
+        )
+
+    async def WatchTask(self, request: tasks_pb2.WatchTaskRequest, context: Any) -> AsyncIterator[tasks_pb2.Task]:
+        async for task in self._ledger.watch(request.task_id, current_caller().visible_owner):
+            yield task_message(task)
+
+    async def CancelTask(self, request: tasks_pb2.CancelTaskRequest, context: Any) -> tasks_pb2.Task:
+        return task_message(await self._ledger.cancel(request.task_id, current_caller().visible_owner))
