@@ -72,6 +72,8 @@ class PipeSource:
         Raises:
             LastFrameError: what the parent met, as the same class and word.
         """
+        if length > MAX_READ_BYTES and not self.is_local:
+            self.prefetch([(offset, length)])  # so that the parent fetches in one piece what is asked for in several
         parts: list[bytes] = []
         while length > 0:
             wanted = min(length, MAX_READ_BYTES)

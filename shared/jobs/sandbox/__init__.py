@@ -1,6 +1,6 @@
 """Confinement of a media child by the kernel's own means: rlimits, no_new_privs, Landlock, seccomp."""
 
-from shared.jobs.sandbox.confine import (
+from shared.jobs.sandbox.confinement import (
     Confinement,
     SandboxMode,
     SandboxReport,

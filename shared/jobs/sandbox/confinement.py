@@ -16,6 +16,17 @@ from shared.jobs.sandbox import landlock, limits, seccomp
 SandboxMode = Literal["required", "best-effort"]
 
 
+_LAYOUT = ("stdlib", "platstdlib", "purelib", "platlib")
+_SYSTEM = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null",
+           "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu")  # fmt: skip
+RUNTIME_PATHS = frozenset(
+    Path(path) for path in (*map(sysconfig.get_path, _LAYOUT), f"{sys.base_prefix}/lib", *_SYSTEM)
+)
+"""Interpreter, libraries, and the few facts about the processor that codecs ask for. No /etc, /proc or /home.
+
+Worked out on import, in the fork server, because the interpreter takes milliseconds to say where it lives."""
+
+
 @dataclass(frozen=True)
 class SandboxReport:
     """Which layers this kernel gives.
@@ -113,21 +124,10 @@ def confine(world: Confinement) -> SandboxReport:
 
 def _rules(world: Confinement) -> Iterable[tuple[Path, int]]:
     yield world.scratch, landlock.SCRATCH
-    for path in {*_runtime_paths(), *world.code}:
+    for path in RUNTIME_PATHS.union(world.code):
         yield path, landlock.READ_ONLY
     if world.accelerator == "cuda":
         yield from _cuda_rules()
-
-
-def _runtime_paths() -> Iterable[Path]:
-    """Interpreter, libraries, and the few facts about the processor that codecs ask for. No /etc, /proc or /home."""
-    for name in ("stdlib", "platstdlib", "purelib", "platlib"):
-        yield Path(sysconfig.get_path(name))
-    yield Path(sys.base_prefix) / "lib"
-    for path in ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache"):
-        yield Path(path)
-    for path in ("/dev/null", "/dev/urandom", "/proc/cpuinfo", "/sys/devices/system/cpu"):
-        yield Path(path)
 
 
 def _cuda_rules() -> Iterable[tuple[Path, int]]:
