@@ -1,0 +1,306 @@
+"""How long a medium is presented, from as few of its bytes as its format allows.
+
+Three ways, cheapest first:
+
+- `container`: the header is exact by construction (PCM sizes, FLAC's total, a LAME-tagged mp3, the sample tables of an
+  unfragmented mp4). Only the header is read.
+- `packets`: the header rounds, estimates or is silent. Timestamps of the first and last packets are read where the
+  container can seek by time or byte, of all packets where it cannot.
+- `decode`: packets carry neither time nor duration. Frames are decoded and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+import av
+import av.error
+from av.audio.frame import AudioFrame
+from av.container import InputContainer
+from av.stream import Stream
+from av.video.frame import VideoFrame
+
+from shared.media.byte_file import ByteFile
+from shared.media.container import open_container
+from shared.media.probe.hollow_file import HollowFile
+from shared.media.probe.mp3_header import counts_its_frames
+from shared.media.probe.spans import FirstSound, Span, SpanMeter, first_sound
+
+Method = Literal["container", "packets", "decode"]
+
+MOV: Final = "mov,mp4,m4a,3gp,3g2,mj2"
+MATROSKA: Final = "matroska,webm"
+_HAS_ZERO: Final = frozenset({MOV, MATROSKA, "avi"})
+"""Timelines that begin at zero, whatever the first packet says; elsewhere the earliest PTS is the beginning."""
+_COUNTED_IN_HEADER: Final = frozenset({"flac", "caf"})
+_PCM_CONTAINERS: Final = frozenset({"wav", "w64", "aiff", "au"})
+_SEEKS_BY_TIME: Final = frozenset({MATROSKA, "ogg", "avi"})
+_SEEKS_BY_BYTE: Final = frozenset({"mpegts", "mpeg"})
+_WITHOUT_TIMESTAMPS: Final = frozenset(
+    {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mlp", "amr", "amrnb", "amrwb", "ogg"}
+)
+"""Audio streams whose packets are simply counted; Ogg is read whole only when it is chained."""
+_NO_FILLIN: Final = 0x10  # AVFMT_FLAG_NOFILLIN
+_NO_PARSE: Final = 0x20  # AVFMT_FLAG_NOPARSE
+_TAIL_MICROSECONDS: Final = 3_000_000
+_TAIL_BYTES: Final = 2 * 1024 * 1024
+_SMALL_BYTES: Final = 1024 * 1024
+"""Below this, reading everything is no dearer than seeking."""
+_MOST_HEAD_PACKETS: Final = 500
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The answer.
+
+    Attributes:
+        duration: presented seconds; None where nothing tells (no audio or video stream, no packet).
+        method: how it was found.
+        spans: what is known of each real stream, by index.
+    """
+
+    duration: Fraction | None
+    method: Method
+    spans: dict[int, Span]
+
+
+def measure_timeline(
+    file: HollowFile, container: InputContainer, streams: list[Stream], progress: Callable[[float], None]
+) -> Timeline:
+    """Find out how long a medium is presented.
+
+    Args:
+        file: the bytes; opened a second time where all packets must be read.
+        container: `file`, freshly opened with `header_only`.
+        streams: its real audio and video streams; cover art is not one of them.
+        progress: told the share of the file that was read.
+
+    Raises:
+        LastFrameError: whatever the source or the container raises.
+    """
+    is_video = any(stream.type == "video" for stream in streams)
+    if not streams:
+        return Timeline(_seconds(container.duration, Fraction(1, av.time_base)), "container", {})
+    if file.is_hollow:
+        return _by_sample_table(file, container, streams, is_video)
+    if not is_video and _is_exact(file, container, streams[0]):
+        stream = streams[0]
+        length = _seconds(stream.duration, stream.time_base)
+        return Timeline(length, "container", {stream.index: Span(start=Fraction(0), end=length)})
+    if not is_video and _codec_name(streams[0]).startswith("wma"):
+        # The decoder swallows a frame at either end, and the container does not say which.
+        return _by_decoding(file, streams)
+    sound = None if is_video else first_sound(streams[0], container.demux(streams[0]))
+    timeline = _by_tail(file, container, streams, sound)
+    return timeline or _by_all_packets(file, streams, sound, progress)
+
+
+def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
+    """Whether this audio file's header can be believed."""
+    name = container.format.name
+    if not stream.duration or stream.duration < 0:
+        return False
+    if name == "mp3":
+        return counts_its_frames(file)
+    if name in _COUNTED_IN_HEADER:
+        return True
+    codec = stream.codec_context
+    if name not in _PCM_CONTAINERS or codec is None or not codec.name.startswith("pcm_"):
+        return False
+    first = next((packet for packet in container.demux(stream) if packet.size), None)
+    if first is None or first.pos is None or not first.duration:
+        return False
+    frame_bytes = Fraction(first.size) / (first.duration * first.time_base * codec.sample_rate)
+    samples = stream.duration * stream.time_base * codec.sample_rate
+    return bool(first.pos + samples * frame_bytes <= file.size_bytes + frame_bytes)
+
+
+def _by_sample_table(file: ByteFile, container: InputContainer, streams: list[Stream], is_video: bool) -> Timeline:
+    """mp4 and mov: the demuxer's own tables and edit lists, read over samples that are not there."""
+    container.flags |= _NO_FILLIN | _NO_PARSE  # sample contents are zeros
+    container.seek(0)
+    head = SpanMeter(streams)
+    head.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
+    tail = SpanMeter(streams)
+    if _is_cut_off(file, streams):
+        container.seek(0)
+        tail.add_all(_whole(container.demux(*streams)))
+    else:
+        anchor: Any = next((s for s in streams if s.type == "video" and len(s.index_entries)), streams[0])
+        if len(anchor.index_entries):
+            container.seek(max(0, anchor.index_entries[-1].timestamp), stream=anchor)
+        tail.add_all(container.demux(*streams))
+    spans = _joined(head.spans, tail.spans)
+    for stream in streams:
+        if stream.type == "audio":
+            _end_as_presented(stream, spans[stream.index])
+    return Timeline(_duration(MOV, is_video, spans), "container", spans)
+
+
+def _end_as_presented(stream: Any, span: Span) -> None:
+    """Apply the edit list's end, which the demuxer leaves to players, or undo a shortened last packet.
+
+    An edit shorter than the samples cuts the padding of the last frame. Without one (nor priming to cut) nothing tells
+    players to drop samples, so the last AAC frame sounds in full however short the sample table calls it.
+    """
+    if span.start is None or span.end is None or not stream.duration:
+        return
+    edited = span.start + stream.duration * stream.time_base
+    if edited < span.end:
+        span.end = edited
+    elif stream.codec_context.name == "aac" and not _has_priming(stream):
+        span.end += span.frame_duration - span.last_duration
+
+
+def _has_priming(stream: Stream) -> bool:
+    """Whether an edit list hides samples in front of the first presented one."""
+    return len(stream.index_entries) > 0 and stream.index_entries[0].is_discard
+
+
+def _is_cut_off(file: ByteFile, streams: list[Stream]) -> bool:
+    """Whether the index names samples that this file no longer has."""
+    return any(
+        len(stream.index_entries) and stream.index_entries[-1].pos + stream.index_entries[-1].size > file.size_bytes
+        for stream in streams
+    )
+
+
+def _whole(packets: Iterator[Any]) -> Iterator[Any]:
+    """The packets in front of the place where the file was cut."""
+    try:
+        for packet in packets:
+            if not packet.is_corrupt:
+                yield packet
+    except av.error.FFmpegError:
+        return
+
+
+def _by_tail(
+    file: ByteFile, container: InputContainer, streams: list[Stream], sound: FirstSound | None
+) -> Timeline | None:
+    """First and last packets; None where this container must be read whole."""
+    name, size = container.format.name, file.size_bytes
+    if size <= _SMALL_BYTES or (name in _SEEKS_BY_TIME and not container.duration) or _is_chained(file, name):
+        return None
+    if name not in _SEEKS_BY_TIME and name not in _SEEKS_BY_BYTE:
+        return None
+    head = SpanMeter(streams)
+    if sound is None:
+        head.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
+    else:
+        head.spans[streams[0].index].start = sound.start_seconds
+    if name in _SEEKS_BY_BYTE:
+        container.seek(max(0, size - _TAIL_BYTES), unsupported_byte_offset=True)
+    else:
+        container.seek(max(0, (container.duration or 0) + (container.start_time or 0) - _TAIL_MICROSECONDS))
+    tail = SpanMeter(streams)
+    tail.add_all(container.demux(*streams))
+    if not any(span.end is not None for span in tail.spans.values()):
+        return None
+    if any(span.start is None for span in head.spans.values()):
+        return None
+    spans = _joined(head.spans, tail.spans)
+    return Timeline(_duration(name, sound is None, spans), "packets", spans)
+
+
+def _is_chained(file: ByteFile, name: str) -> bool:
+    """Whether an Ogg file ends in another logical stream than it begins with (RFC 3533 section 4)."""
+    if name != "ogg":
+        return False
+    head = file.bytes_at(0, 64 * 1024)
+    tail = file.bytes_at(max(0, file.size_bytes - 64 * 1024), 64 * 1024)
+    last = tail.rfind(b"OggS")
+    first_serials = {head[at + 14 : at + 18] for at in _pages(head) if head[at + 5] & 0x02}
+    return last >= 0 and tail[last + 14 : last + 18] not in first_serials
+
+
+def _pages(data: bytes) -> Iterator[int]:
+    at = data.find(b"OggS")
+    while 0 <= at < len(data) - 18:
+        yield at
+        at = data.find(b"OggS", at + 4)
+
+
+def _by_all_packets(
+    file: ByteFile, streams: list[Stream], sound: FirstSound | None, progress: Callable[[float], None]
+) -> Timeline:
+    indexes = [stream.index for stream in streams]
+    with open_container(file) as container:
+        name = container.format.name
+        chosen = [container.streams[index] for index in indexes]
+        meter = SpanMeter(chosen, {indexes[0]: sound.frame_samples} if sound else None)
+        meter.add_all(_reporting(container.demux(*chosen), file, progress))
+    spans = meter.spans
+    duration = _audio_duration(name, spans[indexes[0]], sound) if sound else _duration(name, True, spans)
+    if duration:
+        return Timeline(duration, "packets", spans)
+    return _by_decoding(file, streams)
+
+
+def _audio_duration(name: str, span: Span, sound: FirstSound) -> Fraction | None:
+    mute = span.counted / span.packets * sound.mute_packets if span.packets else Fraction(0)
+    if name in _WITHOUT_TIMESTAMPS or span.undated == span.packets:
+        return span.counted - mute
+    if not span.closed and sound.start_seconds is not None and span.end is not None:
+        return span.end - sound.start_seconds
+    return span.length
+
+
+def _duration(name: str, is_video: bool, spans: dict[int, Span]) -> Fraction | None:
+    """Presented seconds of the whole: audio by its samples, video to the latest end of any stream."""
+    dated = [span for span in spans.values() if span.start is not None and span.end is not None]
+    if not dated:
+        return max((span.counted for span in spans.values()), default=None) or None
+    if any(span.closed for span in dated):
+        return max(span.length or Fraction(0) for span in dated)
+    end = max(span.end for span in dated if span.end is not None)
+    if is_video and name in _HAS_ZERO:
+        return end
+    return end - min(span.start for span in dated if span.start is not None)
+
+
+def _joined(head: dict[int, Span], tail: dict[int, Span]) -> dict[int, Span]:
+    """Starts from the head, ends from the tail (or the head, for a stream that ended early)."""
+    for index, span in tail.items():
+        first = head[index]
+        span.start = first.start if first.start is not None else span.start
+        span.frame_duration = max(span.frame_duration, first.frame_duration)
+        if span.end is None:
+            span.end, span.last_duration = first.end, first.last_duration
+    return tail
+
+
+def _by_decoding(file: ByteFile, streams: list[Stream]) -> Timeline:
+    """Decode everything and count: samples over the rate, frames over the frame rate."""
+    indexes = [stream.index for stream in streams]
+    totals = dict.fromkeys(indexes, Fraction(0))
+    with open_container(file) as container:
+        chosen: list[Any] = [container.streams[index] for index in indexes]
+        for packet in container.demux(*chosen):
+            stream: Any = packet.stream
+            for frame in packet.decode():
+                if isinstance(frame, AudioFrame):
+                    totals[stream.index] += Fraction(frame.samples, frame.sample_rate)
+                elif isinstance(frame, VideoFrame):
+                    totals[stream.index] += 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
+    spans = {index: Span(start=Fraction(0), end=total) for index, total in totals.items()}
+    return Timeline(max(totals.values()) or None, "decode", spans)
+
+
+def _codec_name(stream: Any) -> str:
+    return stream.codec_context.name if stream.codec_context is not None else ""
+
+
+def _reporting(packets: Iterator[Any], file: ByteFile, progress: Callable[[float], None]) -> Iterator[Any]:
+    size = file.size_bytes or 1
+    for number, packet in enumerate(packets):
+        if number % 512 == 0:
+            progress(min(1.0, file.tell() / size))
+        yield packet
+
+
+def _seconds(ticks: int | None, time_base: Fraction | None) -> Fraction | None:
+    return Fraction(ticks) * time_base if ticks is not None and time_base is not None and ticks >= 0 else None
