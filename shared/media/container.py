@@ -173,6 +173,13 @@ def _raise_unsupported(error: Exception, file: ByteFile | None, label: str) -> N
     if isinstance(error, av.error.ArgumentError) and "max_pixels" in str(error):
         raise LimitExceeded("the picture has too many pixels", word="too_many_pixels", input_name=label) from error
     found = describe_bytes(file.bytes_at(0, 4096)) if file is not None else None
+    if found is None and file is not None and _has_lost_its_index(file):
+        raise UnsupportedMedia("the file is cut off: its index (moov) is missing", input_name=label) from error
     if found is None:
         raise UnsupportedMedia("the file is damaged or in a format that cannot be read", input_name=label) from error
     raise UnsupportedMedia(f"this is not a video or audio file; it looks like {found}", input_name=label) from error
+
+
+def _has_lost_its_index(file: ByteFile) -> bool:
+    layout = read_layout(file)
+    return layout is not None and not layout.indexed and bool(layout.samples)

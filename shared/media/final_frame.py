@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from typing import Final
 
 import av.error
@@ -36,6 +37,7 @@ _TRUSTED_KEY_FRAMES: Final = """
 _BACK_SECONDS: Final = (0, 2, 6, 15, 40, 120)
 """Where to look for a key frame, before the end that the header tells."""
 _KEYS_TRIED: Final = 3
+_KEYS_TRIED_IN_DAMAGE: Final = 6
 _MERGED_GAP_BYTES: Final = 128 * 1024
 """Two runs of samples closer than this are fetched as one: a request costs more than the gap."""
 _BEYOND_THE_END_SECONDS: Final = 3600
@@ -76,6 +78,7 @@ class _Search:
     max_duration_seconds: float | None
     threads: int
     progress: Progress
+    is_damaged: bool = False
     warnings: list[str] = field(default_factory=list)
     displayed_frames: int | None = None
 
@@ -150,7 +153,6 @@ def find_last_frame(
 
 def _from_the_end(search: _Search) -> FinalFrame | None:
     """The proven last frame, or the last clean one before damage; None where only a full decode can tell."""
-    had_errors = False
     seen: set[tuple[int | None, int | None]] = set()
     attempts = [(n, hold) for n in range(len(_BACK_SECONDS) + 1) for hold in (True, False)]
     next_attempt = 0
@@ -158,7 +160,7 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
         if attempt < next_attempt or (hold_samples and not search.is_indexed):
             continue
         # Frame threads lose good frames before an error, so a second look at damage uses one thread.
-        threads = 1 if had_errors else search.threads
+        threads = 1 if search.is_damaged else search.threads
         with search.opened(strict=True, threads=threads, hold_samples=hold_samples) as (container, stream):
             search.refuse_longer(_declared_seconds(container, stream))
             if stream.codec_context.codec.canonical_name not in _TRUSTED_KEY_FRAMES.split():
@@ -172,21 +174,21 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
                 continue
             next_attempt = attempt + 1
             first = (tail.packets[0].pts, tail.packets[0].pos) if tail.packets else None
-            if first is None or (first in seen and not had_errors):
+            if first is None or (first in seen and not search.is_damaged):
                 continue
             seen.add(first)
             expected = expected_pts(tail.packets, float(stream.time_base or 0))
             if expected is None:
                 return None
             search.progress("decoding", 0.2)
-            method, decoded = _decode(stream, tail, expected, skip_last_group=had_errors)
+            method, decoded = _decode(stream, tail, expected, skip_last_group=search.is_damaged)
             if decoded.proven and decoded.frame is not None:
                 if tail.incomplete:
                     search.warnings.append(f"the file is cut off: its last {tail.incomplete} frames are incomplete")
-                return search.found(container, stream, decoded.frame, method if attempt == 0 else "earlier_key_frame")
-            if decoded.errors and had_errors:
-                return _last_clean(search, container, stream, decoded)
-            had_errors = decoded.errors > 0
+                return search.found(container, stream, decoded.frame, method if len(seen) == 1 else "earlier_key_frame")
+            if search.is_damaged and decoded.frame is not None:
+                return _last_clean(search, container, stream, decoded, decoded.frame)
+            search.is_damaged = search.is_damaged or decoded.errors > 0
     return None
 
 
@@ -202,12 +204,12 @@ def _decode(stream: VideoStream, tail: Tail, expected: int, *, skip_last_group: 
     return method, decode_strictly(decoder, tail.packets, expected)
 
 
-def _last_clean(search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded) -> FinalFrame | None:
-    if decoded.frame is None:
-        return None
-    search.warnings.append(f"the end of the video is damaged: {decoded.lost} frames after this one cannot be decoded")
+def _last_clean(
+    search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded, frame: VideoFrame
+) -> FinalFrame:
+    search.warnings.append(f"the end of the video is damaged: {decoded.lost} frames cannot be decoded cleanly")
     search.displayed_frames = None
-    return search.found(container, stream, decoded.frame, "last_clean_frame")
+    return search.found(container, stream, frame, "last_clean_frame")
 
 
 def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
@@ -232,10 +234,10 @@ def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStrea
     entries = list(stream.index_entries)
     present = [e for e in entries if e.pos + e.size <= size_bytes]
     keys = [i for i, e in enumerate(present) if e.is_keyframe]
-    if attempt >= min(len(keys), _KEYS_TRIED):
+    if not keys or attempt >= (_KEYS_TRIED_IN_DAMAGE if search.is_damaged else min(len(keys), _KEYS_TRIED)):
         return None
     search.displayed_frames = sum(not e.is_discard for e in present)
-    start = keys[-1 - attempt]
+    start = keys[-1 - min(attempt, len(keys) - 1)]
     later_keys = [e.timestamp for e in entries if e.is_keyframe and e.timestamp > present[start].timestamp]
     # libavformat takes the target as a PTS and subtracts its DTS shift: aiming at the key frame itself would land one
     # group too early, so aim just before the next one.
@@ -262,35 +264,39 @@ def _merged(runs: Iterator[Range]) -> list[Range]:
 
 def _full_decode(search: _Search) -> FinalFrame:
     """What every player would show: decode all, conceal damage, keep the last."""
-    with search.opened(strict=False, threads=search.threads) as (container, stream):
+    result, errors = _decode_all(search, threads=1 if search.is_damaged else search.threads)
+    if errors and not search.is_damaged and search.threads > 1:
+        # Frame threads lose good frames before an error.
+        search.is_damaged = True
+        result, errors = _decode_all(search, threads=1)
+    return result
+
+
+def _decode_all(search: _Search, *, threads: int) -> tuple[FinalFrame, int]:
+    with search.opened(strict=False, threads=threads) as (container, stream):
         decoder = stream.codec_context
         tick = float(stream.time_base or 0)
-        last: VideoFrame | None = None
-        displayed = 0
         declared_seconds = _declared_seconds(container, stream) or 1.0
-        errors = 0
-        for packet in media_packets(container, stream):
+        last: VideoFrame | None = None
+        displayed = errors = 0
+        for packet in chain(media_packets(container, stream), [None]):
             try:
                 for last in decoder.decode(packet):  # noqa: B007
                     displayed += 1
             except av.error.FFmpegError:
                 errors += 1
-            if packet.pts is not None:
+            if packet is not None and packet.pts is not None:
                 seconds = packet.pts * tick - _origin_seconds(container)
                 search.refuse_longer(seconds)
                 search.progress("decoding", min(0.95, max(0.0, seconds / declared_seconds)))
-        try:
-            for last in decoder.decode(None):  # noqa: B007
-                displayed += 1
-        except av.error.FFmpegError:
-            errors += 1
         if last is None:
             raise UnsupportedMedia(f"not one frame of the file's {decoder.codec.canonical_name} video could be decoded")
         search.displayed_frames = displayed
-        if errors:
-            search.warnings.append(f"the video is damaged: {errors} of its packets could not be decoded cleanly")
-        is_guess = errors > 0 and (last.is_corrupt or last.pts is None)
-        return search.found(container, stream, last, "concealed" if is_guess else "full_decode")
+        search.warnings = []
+        is_damaged = search.is_damaged or errors > 0
+        if is_damaged:
+            search.warnings = ["the video is damaged; parts of this picture may be guessed by the decoder"]
+        return search.found(container, stream, last, "concealed" if is_damaged else "full_decode"), errors
 
 
 # Facts of a container -------------------------------------------------------------------------------------------
