@@ -1,0 +1,125 @@
+"""A server program as a child process that cannot outlive its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import ClassVar
+
+HOST = "127.0.0.1"
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+class MissingProgram(Exception):
+    """The server program is not installed; the message says which package has it."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on now, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+class Server:
+    """One server with a directory and ports of its own, which survive `kill` and `start`.
+
+    Subclasses name their programs and say when they are ready. All methods block.
+    """
+
+    name: ClassVar[str]
+    port_count: ClassVar[int] = 1
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    start_seconds: ClassVar[float] = 60.0
+
+    def __init__(self, directory: Path, ports: Sequence[int] | None = None) -> None:
+        self.directory = directory
+        self.ports = list(ports) if ports is not None else free_ports(self.port_count)
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def port(self) -> int:
+        return self.ports[0]
+
+    def start(self) -> None:
+        """Returns when the server answers; raises `MissingProgram`, or `RuntimeError` with the end of its log."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.launch()
+        deadline = time.monotonic() + self.start_seconds
+        while not self.is_ready():
+            if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{self.name} did not start; the end of its log:\n{self._log_tail()}")
+            time.sleep(0.05)
+        self.prepare()
+
+    def launch(self) -> None:
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """What a fresh server needs before its first client."""
+
+    def stop(self) -> None:
+        """Ends it cleanly, by force after ten seconds."""
+        self._end(self.stop_signal)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        self._processes[-1].send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._processes[-1].send_signal(signal.SIGCONT)
+
+    def is_running(self) -> bool:
+        return bool(self._processes) and self._processes[-1].poll() is None
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """Starts a program; the last one started is the server, those before it its helpers."""
+        with (self.directory / "log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603  the words are this package's own
+                command,
+                cwd=self.directory,
+                env={**os.environ, **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  it only makes one system call
+            )
+        self._processes.append(process)
+
+    def _end(self, how: signal.Signals) -> None:
+        for process in reversed(self._processes):
+            if process.poll() is None:
+                process.send_signal(how)
+                process.send_signal(signal.SIGCONT)
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        self._processes = []
+
+    def _log_tail(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")[-2000:]
+
+
+_LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

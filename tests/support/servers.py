@@ -1,0 +1,44 @@
+"""Real servers for tests, one of each per session. A missing program skips at home and fails under CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.stack.process import MissingProgram, Server
+from deploy.stack.servers import S3, Mongo, Rabbit, Redis
+
+
+def _running(server: Server) -> Iterator[Server]:
+    try:
+        server.start()
+    except MissingProgram as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _running(Redis(tmp_path_factory.mktemp("redis")))
+
+
+@pytest.fixture(scope="session")
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _running(Mongo(tmp_path_factory.mktemp("mongo")))
+
+
+@pytest.fixture(scope="session")
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _running(Rabbit(tmp_path_factory.mktemp("rabbit")))
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _running(S3(tmp_path_factory.mktemp("s3")))
