@@ -161,7 +161,7 @@ class _Timeline:
                 self._expected = scaled_samples(self._expected, rate, now[0]) if rate else 0
                 rate, names = now
             placed = _samples(frame)
-            gap = self._gap(frame, first=self._expected == 0 and not pending)
+            gap = self._gap(frame, first=self._expected == 0)
             while gap > 0:
                 silence = min(gap, BLOCK_SAMPLES)
                 pending.append(np.zeros((len(names), silence), np.float32))

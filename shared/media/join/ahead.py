@@ -54,7 +54,7 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
             if kind == "error":
                 assert isinstance(value, BaseException)
                 raise value
-            yield value  # type: ignore[misc]
+            yield value
 
     thread = Thread(target=produce, name="ahead", daemon=True)
     thread.start()

@@ -142,16 +142,14 @@ def placed_ticks(times: FrameTimes, offset: Fraction, timescale: int) -> Iterato
         yield round((offset + tick * times.tick) * timescale)
 
 
-def decode_ticks(presentation: Sequence[int], depth: int) -> Iterator[int]:
+def decode_ticks(presentation: Sequence[int], end: int, depth: int) -> Iterator[int]:
     """Decoding ticks for packets in decoding order: the sorted presentation ticks, `depth` frames late.
 
     Packets of a clip never leave their clip's stretch of the timeline, so the n-th packet of the whole join may be
     decoded when the (n - depth)-th picture is shown: strictly increasing, and never after its own presentation
-    while `depth` is at least the reorder depth of each clip.
+    while `depth` is at least the reorder depth of each clip. The first `depth` packets come as if the join had
+    already played once (`end` is its last tick): decoding then takes as long as showing.
     """
-    step = presentation[1] - presentation[0] if len(presentation) > 1 else 1
+    depth = min(depth, len(presentation))
     for position in range(len(presentation)):
-        if position >= depth:
-            yield presentation[position - depth]
-        else:
-            yield presentation[0] - (depth - position) * step
+        yield presentation[position - depth] - (end if position < depth else 0)

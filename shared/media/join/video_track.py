@@ -71,7 +71,7 @@ def video_packets(plan: JoinPlan, context: StepContext, warn: Callable[[str], No
         shown.extend(sorted(placed_ticks(part.times, part.start, plan.timescale)))
     end = round(plan.duration * plan.timescale)
     durations = {now: following - now for now, following in pairwise([*shown, end])}
-    clock = decode_ticks(shown, plan.reorder_depth)
+    clock = decode_ticks(shown, end, plan.reorder_depth)
     time_base = Fraction(1, plan.timescale)
     encoding = (packet for part in plan.encoded for packet in encoded_packets(plan, part, context, warn))
     with ahead(encoding, ENCODED_AHEAD) as encoded:
