@@ -90,6 +90,11 @@ class _Search:
             stream = first_video_stream(container)
             only(container, [stream])
             decoder = stream.codec_context
+            if decoder.width * decoder.height > self.max_pixels:
+                raise LimitExceeded(
+                    f"the video is {decoder.width}x{decoder.height}; at most {self.max_pixels} pixels are allowed",
+                    word="too_many_pixels",
+                )
             decoder.options = {"max_pixels": str(self.max_pixels)} | ({"err_detect": "explode"} if strict else {})
             decoder.thread_type = "AUTO"
             decoder.thread_count = threads

@@ -39,7 +39,6 @@ class Clip:
     uneven: bool = False
     seekable: bool = True
     size: tuple[int, int] = (WIDTH, HEIGHT)
-    interlaced: bool = False
     change: Callable[[bytes], bytes] | None = None
 
 
@@ -121,12 +120,21 @@ def found(data: bytes) -> tuple[FinalFrame, CountingSource]:
 
 
 H264 = {"preset": "ultrafast", "bf": "2", "g": "15", "x264-params": "bframes=2:b-adapt=0"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}
+DASH = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+WITH_SIDX = {"movflags": "dash+global_sidx+frag_keyframe"}
+REALTIME = {"cpu-used": "8", "deadline": "realtime"}
 SINGLE = {"preset": "ultrafast", "g": "1000", "sc_threshold": "0"}
 
 
 def h264(**params: str) -> dict[str, str]:
     text = ":".join(f"{name.replace('_', '-')}={value}" for name, value in {"b-adapt": "0", **params}.items())
     return {"preset": "veryfast", "x264-params": text}
+
+
+def hevc(**params: str) -> dict[str, str]:
+    text = ":".join(f"{name.replace('_', '-')}={value}" for name, value in params.items())
+    return {"preset": "ultrafast", "x265-params": f"{text}:log-level=none:pools=1"}
 
 
 def cut(share: float) -> Callable[[bytes], bytes]:
@@ -160,9 +168,9 @@ CLIPS = [
     Clip("h264 mp4 late start", "mp4", "libx264", options=H264, first_pts=40),
     Clip("h264 mp4 edit ends early", "mp4", "libx264", options=H264, change=shortened_edit(0.3)),
     Clip("h264 mp4 edit ends a group early", "mp4", "libx264", options=H264, change=shortened_edit(0.9)),
-    Clip("h264 fragmented", "mp4", "libx264", options=H264, muxer={"movflags": "frag_keyframe+empty_moov"}),
-    Clip("h264 dash-like", "mp4", "libx264", options=H264, muxer={"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
-    Clip("h264 fragmented with sidx", "mp4", "libx264", options=H264, muxer={"movflags": "dash+global_sidx+frag_keyframe"}),
+    Clip("h264 fragmented", "mp4", "libx264", options=H264, muxer=FRAGMENTED),
+    Clip("h264 dash-like", "mp4", "libx264", options=H264, muxer=DASH),
+    Clip("h264 fragmented with sidx", "mp4", "libx264", options=H264, muxer=WITH_SIDX),
     Clip("h264 ts", "mpegts", "libx264", options=H264),
     Clip("h264 ts one key frame", "mpegts", "libx264", options=SINGLE, frames=125),
     Clip("h264 ts with audio", "mpegts", "libx264", options=H264, audio="aac", audio_seconds=4),
@@ -176,7 +184,7 @@ CLIPS = [
     Clip("h264 intra refresh mp4", "mp4", "libx264", options=h264(intra_refresh="1", keyint="20", bframes="0")),
     Clip("h264 intra refresh ts", "mpegts", "libx264", options=h264(intra_refresh="1", keyint="20", bframes="0")),
     Clip("h264 intra refresh mkv", "matroska", "libx264", options=h264(intra_refresh="1", keyint="20", bframes="0")),
-    Clip("h264 b-pyramid vfr mp4", "mp4", "libx264", options=h264(b_pyramid="normal", bframes="5", keyint="30"), uneven=True),
+    Clip("h264 b-pyramid vfr mp4", "mp4", "libx264", options=h264(bframes="5", keyint="30"), uneven=True),
     Clip("h264 vfr mkv", "matroska", "libx264", options=H264, uneven=True),
     Clip("h264 interlaced mp4", "mp4", "libx264", options=h264(tff="1", keyint="15", bframes="2")),
     Clip("h264 interlaced ts", "mpegts", "libx264", options=h264(tff="1", keyint="15", bframes="2")),
@@ -188,14 +196,14 @@ CLIPS = [
     Clip("h264 one frame ts", "mpegts", "libx264", options=H264, frames=1),
     Clip("h264 one frame a second", "mp4", "libx264", options=H264, frames=20, rate=Fraction(1)),
     Clip("h264 23.976", "mov", "libx264", options=H264, rate=Fraction(24000, 1001)),
-    Clip("hevc mp4", "mp4", "libx265", options={"preset": "ultrafast", "x265-params": "keyint=20:log-level=none:bframes=3:pools=1"}),
-    Clip("hevc open gop ts", "mpegts", "libx265", options={"preset": "ultrafast", "x265-params": "keyint=20:open-gop=1:bframes=3:log-level=none:pools=1"}),
-    Clip("hevc mkv 10 bit", "matroska", "libx265", "yuv420p10le", options={"preset": "ultrafast", "x265-params": "keyint=20:log-level=none:pools=1"}),
+    Clip("hevc mp4", "mp4", "libx265", options=hevc(keyint="20", bframes="3")),
+    Clip("hevc open gop ts", "mpegts", "libx265", options=hevc(keyint="20", bframes="3", open_gop="1")),
+    Clip("hevc mkv 10 bit", "matroska", "libx265", "yuv420p10le", options=hevc(keyint="20")),
     Clip("av1 mp4", "mp4", "libsvtav1", options={"preset": "12", "g": "20"}, frames=40),
     Clip("av1 webm", "webm", "libsvtav1", options={"preset": "12"}, frames=40),
-    Clip("vp9 webm", "webm", "libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime", "g": "20"}),
-    Clip("vp9 mp4", "mp4", "libvpx-vp9", options={"cpu-used": "8", "deadline": "realtime", "auto-alt-ref": "1", "lag-in-frames": "12"}),
-    Clip("vp8 webm", "webm", "libvpx", options={"cpu-used": "8", "deadline": "realtime"}, audio="libopus", audio_seconds=4),
+    Clip("vp9 webm", "webm", "libvpx-vp9", options=REALTIME | {"g": "20"}),
+    Clip("vp9 mp4", "mp4", "libvpx-vp9", options=REALTIME | {"auto-alt-ref": "1", "lag-in-frames": "12"}),
+    Clip("vp8 webm", "webm", "libvpx", options=REALTIME, audio="libopus", audio_seconds=4),
     Clip("mpeg4 avi", "avi", "mpeg4"),
     Clip("mpeg4 avi b-frames", "avi", "mpeg4", options={"bf": "2"}),
     Clip("mpeg4 mp4 b-frames", "mp4", "mpeg4", options={"bf": "2"}),
@@ -219,14 +227,14 @@ CLIPS = [
     Clip("png mov with alpha", "mov", "png", "rgba", frames=12),
     Clip("gif", "gif", "gif", "rgb8", frames=20),
     Clip("apng", "apng", "apng", "rgb24", frames=20),
-    Clip("ivf vp8", "ivf", "libvpx", options={"cpu-used": "8", "deadline": "realtime"}),
+    Clip("ivf vp8", "ivf", "libvpx", options=REALTIME),
     Clip("nut h264", "nut", "libx264", options=H264),
     Clip("raw avi", "avi", "rawvideo", "yuv420p", frames=12),
     Clip("cinepak avi", "avi", "cinepak", "rgb24", frames=12),
     Clip("zmbv avi", "avi", "zmbv", "bgr0", frames=12),
     Clip("h264 ts joined with itself", "mpegts", "libx264", options=H264, change=lambda data: data + data),
     Clip("h264 mkv cut off", "matroska", "libx264", options=H264, change=cut(0.7)),
-    Clip("h264 fragmented cut off", "mp4", "libx264", options=H264, muxer={"movflags": "frag_keyframe+empty_moov"}, change=cut(0.7)),
+    Clip("h264 fragmented cut off", "mp4", "libx264", options=H264, muxer=FRAGMENTED, change=cut(0.7)),
 ]  # fmt: skip
 
 
