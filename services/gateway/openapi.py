@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from services.gateway.openapi_examples import REPLIES, REQUESTS
 from services.gateway.openapi_schema import (
@@ -34,21 +34,59 @@ Send a job, get a `task_id` at once, then poll its status, watch it, or be calle
 # Words that only the edge itself says.
 _EDGE_WORDS = ("method_not_allowed", "request_too_large")
 
-_ERRORS: dict[int, tuple[str, str]] = {
-    400: ("BadRequest", "The request is malformed or breaks a rule; `detail` names the field."),
-    401: ("Unauthorized", "The key is missing or unknown."),
-    404: ("NotFound", "There is no such thing, or it is another key's."),
-    409: ("Conflict", "The request contradicts what is already there."),
-    413: ("TooLarge", "The body is over 1 MiB."),
-    429: ("TooManyRequests", "Too much at once; come back after `retry-after` seconds."),
-    500: ("InternalError", "A fault of the service; the cause is in its log under the request id."),
-    503: ("Unavailable", "A part of the service is away; try again."),
-    504: ("Timeout", "The answer took too long."),
+
+@dataclass(frozen=True)
+class _Error:
+    """A response that operations share: its name among the components, when it comes, and an example."""
+
+    name: str
+    text: str
+    word: str
+    detail: str
+
+
+_ERRORS: dict[int, _Error] = {
+    400: _Error(
+        "BadRequest",
+        "The request is malformed or breaks a rule; `detail` names the field.",
+        "invalid_request",
+        "video_url: value is required",
+    ),
+    401: _Error("Unauthorized", "The key is missing or unknown.", "unauthorized", "Invalid or missing API key"),
+    404: _Error("NotFound", "There is no such thing, or it is another key's.", "task_not_found", "Task not found"),
+    409: _Error(
+        "Conflict",
+        "The request contradicts what is already there.",
+        "idempotency_conflict",
+        "This Idempotency-Key was used with another request",
+    ),
+    413: _Error(
+        "TooLarge", "The body is over 1 MiB.", "request_too_large", "Request body is larger than 1048576 bytes"
+    ),
+    429: _Error(
+        "TooManyRequests",
+        "Too much at once; come back after `retry-after` seconds.",
+        "rate_limited",
+        "Rate limit exceeded",
+    ),
+    500: _Error(
+        "InternalError",
+        "A fault of the service; the cause is in its log under the request id.",
+        "internal_error",
+        "Internal server error",
+    ),
+    503: _Error(
+        "Unavailable",
+        "A part of the service is away; try again.",
+        "unavailable",
+        "Service temporarily unavailable",
+    ),
+    504: _Error("Timeout", "The answer took too long.", "timeout", "Upstream request timed out"),
 }
+_ANY_ERROR = _Error("AnyError", "Any other error.", "method_not_allowed", "Method Not Allowed")
 
 # Jobs first; a feature that is not named here comes last.
 _FEATURE_ORDER = ("frames", "stitch", "audio", "assembly", "probe", "tasks", "server")
-_ANY_ERROR = ("AnyError", "Any other error.")
 
 # What an RPC that returns google.api.HttpBody sends; the proto does not say.
 _BODY_TYPES: dict[str, dict[str, Json]] = {
@@ -98,7 +136,7 @@ def openapi_document(contract: Contract) -> Json:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The API key, without the word `Bearer`."}
             },
             "schemas": _schemas(contract, bound),
-            "responses": {name: _error_response(text) for name, text in [*_ERRORS.values(), _ANY_ERROR]},
+            "responses": {error.name: _error_response(error) for error in (*_ERRORS.values(), _ANY_ERROR)},
         },
     }
 
@@ -133,13 +171,15 @@ def _schemas(contract: Contract, rpcs: list[Rpc]) -> Json:
 
 def _operation(contract: Contract, rpc: Rpc, binding: HttpBinding, number: int) -> Json:
     comment = contract.comments.get(rpc.full_name, rpc.name)
+    summary = comment.split(". ")[0].removesuffix(".")
     operation: Json = {
         # An additional binding gets the last word of its path: `WatchTask_watch`.
         "operationId": rpc.name if number == 0 else f"{rpc.name}_{binding.path.rsplit('/', 1)[1]}",
-        "summary": comment.split(". ")[0].removesuffix("."),
-        "description": comment,
+        "summary": summary,
         "tags": [rpc.feature],
     }
+    if comment.removesuffix(".") != summary:
+        operation["description"] = comment
     if rpc.is_open:
         operation["security"] = []
     if parameters := _parameters(contract, rpc, binding):
@@ -214,9 +254,15 @@ def _errors(contract: Contract, rpc: Rpc, binding: HttpBinding) -> Json:
         statuses |= {409, 429}
     if binding.verb == "DELETE":
         statuses.add(409)
-    found: Json = {str(status): {"$ref": f"#/components/responses/{_ERRORS[status][0]}"} for status in sorted(statuses)}
-    return found | {"default": {"$ref": f"#/components/responses/{_ANY_ERROR[0]}"}}
+    found: Json = {
+        str(status): {"$ref": f"#/components/responses/{_ERRORS[status].name}"} for status in sorted(statuses)
+    }
+    return found | {"default": {"$ref": f"#/components/responses/{_ANY_ERROR.name}"}}
 
 
-def _error_response(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+def _error_response(error: _Error) -> Json:
+    content: Json = {
+        "schema": {"$ref": "#/components/schemas/Error"},
+        "example": {"detail": error.detail, "error": error.word},
+    }
+    return {"description": error.text, "content": {"application/json": content}}

@@ -12,16 +12,14 @@ _TASK_ID, _ASSEMBLY_ID = "68933d660fbe479408b185f1", "04c428bdde6b4c3b96138f2d4f
 _RESULTS = "https://media.example.com"
 _TIMES = {"created_at": "2025-08-06T10:13:05.833Z", "completed_at": "2025-08-06T10:13:06.594Z"}
 
-# By the RPC's name.
+# By the RPC's name. Without webhooks: the reference can send these as they are, and the host of one would be asked.
 REQUESTS: dict[str, Json] = {
-    "ExtractLastFrame": {"video_url": _VIDEO, "webhook_url": _HOOK},
+    "ExtractLastFrame": {"video_url": _VIDEO},
     "StitchVideos": {
         "video_urls": ["https://example.com/video1.mp4", "https://example.com/video2.mp4"],
-        "webhook_url": _HOOK,
     },
     "StitchAudio": {
         "audio_urls": ["https://example.com/intro.mp3", "empty:2.5", "https://example.com/main.wav"],
-        "webhook_url": _HOOK,
     },
     "MixMusicTrack": {"video_url": _VIDEO, "music_url": "https://example.com/background_music.mp3"},
     "AssembleMovie": {
@@ -48,7 +46,6 @@ REQUESTS: dict[str, Json] = {
             "include_audio": True,
             "audio_sync_mode": "stretch_to_fit",
         },
-        "webhook_url": _HOOK,
     },
     "MeasureLength": {"media_url": "https://example.com/speech.mp3"},
     "RegisterWebhook": {"task_id": _TASK_ID, "webhook_url": _HOOK},

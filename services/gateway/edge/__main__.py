@@ -2,7 +2,7 @@
 
 Variables of the template come from the environment as `EDGE_<NAME>` (`EDGE_FRAMES=frames-api:50051`), the port also as
 LASTFRAME_PORT. EDGE_CONCURRENCY is the number of worker threads (2), EDGE_GRACE_SECONDS how long a drain may take (25),
-EDGE_DIR where the rendered files go. SIGTERM drains and exits 0; if Envoy ends by itself, this exits 1. `--validate` only checks.
+EDGE_DIR where the rendered files go. SIGTERM drains and exits 0; if Envoy ends by itself, this exits 1.
 """
 
 from __future__ import annotations

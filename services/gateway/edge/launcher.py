@@ -19,7 +19,7 @@ from services.gateway.edge.render import write_config
 
 _POLL_SECONDS = 0.02
 _STOP_SECONDS = 5.0  # from SIGTERM to SIGKILL; Envoy needs some 20 ms
-_LOG_TAIL_BYTES = 2000
+_LOG_LINES, _LOG_LINE_CHARACTERS = 8, 600  # Envoy dumps a configuration that it cannot parse as one long line
 
 # Runs between fork and exec, in a process of its own because a fork of a process with threads must not run Python:
 # asks the kernel for SIGTERM when the parent thread ends, ends if it already has, and becomes Envoy.
@@ -40,8 +40,8 @@ class EdgeProcess:
     """One Envoy, owned by this process.
 
     It never outlives this process: the kernel sends it SIGTERM when the thread that spawned it ends (Envoy asks for
-    that by itself only with hot restart). So `start` must be called on a thread that lives as long as the edge should: the
-    main one. It has its own process group, so that Ctrl-C reaches it only through `stop`.
+    that by itself only with hot restart). So `start` must be called on a thread that lives as long as the edge
+    should: the main one. It has its own process group, so that Ctrl-C reaches it only through `stop`.
 
     Args:
         directory: for the rendered config, the descriptor set and Envoy's log; made if need be.
@@ -110,7 +110,7 @@ class EdgeProcess:
         )
         output, _ = await process.communicate()
         if process.returncode != 0:
-            raise EdgeError(f"Envoy refuses its configuration:\n{output.decode(errors='replace')[-_LOG_TAIL_BYTES:]}")
+            raise EdgeError(f"Envoy refuses its configuration{_excerpt(output)}")
 
     async def start(self, timeout_seconds: float = 20.0, *, await_services: bool = True) -> None:
         """Renders, spawns, and returns once the port answers.
@@ -217,7 +217,12 @@ class EdgeProcess:
     def _log_tail(self) -> str:
         if self._log is None or not self._log.exists():
             return ""
-        return ":\n" + self._log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+        return _excerpt(self._log.read_bytes())
+
+
+def _excerpt(log: bytes) -> str:
+    lines = log.decode(errors="replace").splitlines()[-_LOG_LINES:]
+    return "".join(f"\n{line[:_LOG_LINE_CHARACTERS]}" for line in lines)
 
 
 def _check_port_is_free(listen: str, port: int) -> None:
