@@ -86,8 +86,15 @@ def sound(codec: str, samples: int, rate: int, channels: int = 2) -> av.AudioFra
 
 
 def write_audio(
-    path: Path, container: str, codec: str, *, samples: int = SAMPLES_44100, rate: int = 44100, channels: int = 2,
-    pipe: bool = False, options: dict[str, str] | None = None,
+    path: Path,
+    container: str,
+    codec: str,
+    *,
+    samples: int = SAMPLES_44100,
+    rate: int = 44100,
+    channels: int = 2,
+    pipe: bool = False,
+    options: dict[str, str] | None = None,
 ) -> Path:
     target: Any = Pipe(path) if pipe else str(path)
     with av.open(target, "w", format=container, options=options or {}) as output:
@@ -106,9 +113,19 @@ def write_audio(
 
 
 def write_video(
-    path: Path, container: str, *, codec: str = "libx264", frames: int = 60, rate: int = 25,
-    milliseconds: list[int] | None = None, audio: str | None = None, audio_samples: int = 96_000, pipe: bool = False,
-    options: dict[str, str] | None = None, rotation: int = 0, sample_aspect: Fraction | None = None,
+    path: Path,
+    container: str,
+    *,
+    codec: str = "libx264",
+    frames: int = 60,
+    rate: int = 25,
+    milliseconds: list[int] | None = None,
+    audio: str | None = None,
+    audio_samples: int = 96_000,
+    pipe: bool = False,
+    options: dict[str, str] | None = None,
+    rotation: int = 0,
+    sample_aspect: Fraction | None = None,
 ) -> Path:
     """160x120; PTS from the frame rate, or from `milliseconds`."""
     target: Any = Pipe(path) if pipe else str(path)
@@ -367,9 +384,7 @@ def stretched(mp4: bytes, size_bytes: int) -> SparseSource:
         ("a.wav", lambda path: write_audio(path, "wav", "pcm_s16le", samples=441_000)),
     ],
 )
-def test_remote_and_local_agree(
-    name: str, make: Callable[[Path], Path], says_length: bool, tmp_path: Path
-) -> None:
+def test_remote_and_local_agree(name: str, make: Callable[[Path], Path], says_length: bool, tmp_path: Path) -> None:
     path = make(tmp_path / name)
     remote = RemoteSource(path.read_bytes(), says_length=says_length)
     assert asdict(measure(StepContext(tmp_path), remote)) == asdict(length_of(path, tmp_path))

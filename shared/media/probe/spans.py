@@ -20,7 +20,7 @@ class Span:
     """What the packets of one stream say, in seconds on the container's timeline.
 
     Attributes:
-        start: earliest presented time, after priming; None before the first packet with a timestamp.
+        start: earliest presented time, after priming; None where no packet had a timestamp.
         end: latest presented end, after the padding at the end.
         closed: total length of earlier timelines in the same stream.
         counted: sum of the packets' durations, less what decoders drop at both ends.
@@ -47,6 +47,77 @@ class Span:
         return self.closed + self.end - self.start
 
 
+class _StreamMeter:
+    """Adds up one stream in ticks of its time base: a long file has a hundred thousand packets."""
+
+    def __init__(self, stream: Any, frame_samples: int) -> None:
+        self.time_base: Fraction = stream.time_base
+        self.sample_rate: int = stream.codec_context.sample_rate if stream.type == "audio" else 0
+        self.frame_samples = frame_samples if self.sample_rate else 0
+        self.frame_ticks = round(self._ticks(self.frame_samples))
+        self.restart_ticks = int(_RESTART_SECONDS / self.time_base)
+        # Ticks: whole ones, or fractions where a decoder drops samples on a coarse time base.
+        self.start: int | Fraction | None = None
+        self.end: int | Fraction = 0
+        self.closed: int | Fraction = 0
+        self.counted: int | Fraction = 0
+        self.counted_frames = 0
+        self.last_duration: int | Fraction = 0
+        self.frame_duration = 0
+        self.packets = self.undated = 0
+
+    def add(self, packet: Any) -> None:
+        duration: int = packet.duration or 0
+        self.packets += 1
+        if duration > self.frame_duration:
+            self.frame_duration = duration
+        if self.sample_rate and packet.has_sidedata("skip_samples"):
+            first, last = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
+            skipped, padding = self._ticks(first), self._ticks(last)
+            # Ogg and Matroska shorten the last packet's duration, too; mp3 only names the padding.
+            presented = min(Fraction(duration), self.frame_duration - padding)
+            self.counted += max(Fraction(0), presented - skipped)
+            self._extend(packet.pts, skipped, presented)
+            return
+        if self.frame_ticks and -1 <= duration - self.frame_ticks <= 1:
+            self.counted_frames += 1
+        else:
+            self.counted += duration
+        self._extend(packet.pts, 0, duration)
+
+    def _extend(self, pts: int | None, skipped: int | Fraction, duration: int | Fraction) -> None:
+        if pts is None:
+            self.undated += 1
+            return
+        start, end = pts + skipped, pts + duration
+        if self.start is None:
+            self.start, self.end, self.last_duration = start, end, duration
+        elif start < self.end - self.restart_ticks - duration:
+            self.closed += self.end - self.start
+            self.start, self.end, self.last_duration = start, end, duration
+        else:
+            if start < self.start:
+                self.start = start
+            if end >= self.end:
+                self.end, self.last_duration = end, duration
+
+    def _ticks(self, samples: int) -> Fraction:
+        return Fraction(samples, self.sample_rate or 1) / self.time_base
+
+    def span(self) -> Span:
+        whole = Fraction(self.frame_samples, self.sample_rate) if self.frame_samples else Fraction(0)
+        return Span(
+            start=None if self.start is None else self.start * self.time_base,
+            end=None if self.start is None else self.end * self.time_base,
+            closed=self.closed * self.time_base,
+            counted=self.counted * self.time_base + self.counted_frames * whole,
+            last_duration=self.last_duration * self.time_base,
+            frame_duration=self.frame_duration * self.time_base,
+            packets=self.packets,
+            undated=self.undated,
+        )
+
+
 class SpanMeter:
     """Adds up packets; works on parts of a file (head and tail) as well as on all of it.
 
@@ -57,61 +128,27 @@ class SpanMeter:
     """
 
     def __init__(self, streams: Iterable[Stream], frame_samples: dict[int, int] | None = None) -> None:
-        self.spans: dict[int, Span] = {stream.index: Span() for stream in streams}
-        self._frame_samples = frame_samples or {}
-
-    def add(self, packet: Any) -> None:
-        """Count one packet; flush packets and other streams' are ignored."""
-        span = self.spans.get(packet.stream_index)
-        if span is None or not (packet.size or packet.pts is not None):
-            return
-        if packet.is_discard:
-            return
-        skipped, padding = _skipped(packet)
-        duration = self._duration(packet)
-        span.frame_duration = max(span.frame_duration, duration)
-        # Ogg and Matroska shorten the last packet's duration, too; mp3 only names the padding.
-        duration = min(duration, span.frame_duration - padding)
-        span.packets += 1
-        span.counted += max(Fraction(0), duration - skipped)
-        if packet.pts is None:
-            span.undated += 1
-            return
-        start = packet.pts * packet.time_base
-        end = start + duration
-        start += skipped
-        if span.end is not None and span.start is not None and start < span.end - _RESTART_SECONDS - duration:
-            span.closed += span.end - span.start
-            span.start, span.end = start, end
-            return
-        span.start = start if span.start is None else min(span.start, start)
-        if span.end is None or end >= span.end:
-            span.end, span.last_duration = end, duration
+        samples = frame_samples or {}
+        self._meters = {stream.index: _StreamMeter(stream, samples.get(stream.index, 0)) for stream in streams}
 
     def add_all(self, packets: Iterable[Any], *, until_complete: int | None = None) -> None:
-        """Count packets to the end, or until every stream was seen or `until_complete` packets were read."""
+        """Count packets to the end, or until every stream was seen or `until_complete` packets were read.
+
+        Flush packets, other streams' packets and those that an edit list hides are passed over.
+        """
+        meters = self._meters
         for number, packet in enumerate(packets):
-            self.add(packet)
-            if until_complete is not None and (number >= until_complete or all(s.packets for s in self.spans.values())):
+            meter = meters.get(packet.stream_index)
+            if meter is not None and not packet.is_discard and (packet.size or packet.pts is not None):
+                meter.add(packet)
+            if until_complete is not None and (
+                number >= until_complete or all(meter.packets for meter in meters.values())
+            ):
                 return
 
-    def _duration(self, packet: Any) -> Fraction:
-        duration: Fraction = (packet.duration or 0) * packet.time_base
-        samples = self._frame_samples.get(packet.stream_index)
-        if samples:
-            whole = Fraction(samples, packet.stream.codec_context.sample_rate)
-            if abs(whole - duration) <= packet.time_base:
-                return whole
-        return duration
-
-
-def _skipped(packet: Any) -> tuple[Fraction, Fraction]:
-    """Seconds that the decoder drops at the packet's start and end (AV_PKT_DATA_SKIP_SAMPLES)."""
-    if packet.stream.type != "audio" or not packet.has_sidedata("skip_samples"):
-        return Fraction(0), Fraction(0)
-    start, end = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
-    rate = packet.stream.codec_context.sample_rate or 1
-    return Fraction(start, rate), Fraction(end, rate)
+    def spans(self) -> dict[int, Span]:
+        """What is known so far, by stream index."""
+        return {index: meter.span() for index, meter in self._meters.items()}
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ def _by_sample_table(file: ByteFile, container: InputContainer, streams: list[St
         if len(anchor.index_entries):
             container.seek(max(0, anchor.index_entries[-1].timestamp), stream=anchor)
         tail.add_all(container.demux(*streams))
-    spans = _joined(head.spans, tail.spans)
+    spans = _joined(head.spans(), tail.spans())
     for stream in streams:
         if stream.type == "audio":
             _end_as_presented(stream, spans[stream.index])
@@ -187,22 +187,24 @@ def _by_tail(
         return None
     if name not in _SEEKS_BY_TIME and name not in _SEEKS_BY_BYTE:
         return None
-    head = SpanMeter(streams)
     if sound is None:
-        head.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
+        meter = SpanMeter(streams)
+        meter.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
+        head = meter.spans()
     else:
-        head.spans[streams[0].index].start = sound.start_seconds
+        head = {streams[0].index: Span(start=sound.start_seconds)}
+    if any(span.start is None for span in head.values()):
+        return None
     if name in _SEEKS_BY_BYTE:
         container.seek(max(0, size - _TAIL_BYTES), unsupported_byte_offset=True)
     else:
         container.seek(max(0, (container.duration or 0) + (container.start_time or 0) - _TAIL_MICROSECONDS))
-    tail = SpanMeter(streams)
-    tail.add_all(container.demux(*streams))
-    if not any(span.end is not None for span in tail.spans.values()):
+    meter = SpanMeter(streams)
+    meter.add_all(container.demux(*streams))
+    tail = meter.spans()
+    if all(span.end is None for span in tail.values()):
         return None
-    if any(span.start is None for span in head.spans.values()):
-        return None
-    spans = _joined(head.spans, tail.spans)
+    spans = _joined(head, tail)
     return Timeline(_duration(name, sound is None, spans), "packets", spans)
 
 
@@ -233,7 +235,7 @@ def _by_all_packets(
         chosen = [container.streams[index] for index in indexes]
         meter = SpanMeter(chosen, {indexes[0]: sound.frame_samples} if sound else None)
         meter.add_all(_reporting(container.demux(*chosen), file, progress))
-    spans = meter.spans
+    spans = meter.spans()
     duration = _audio_duration(name, spans[indexes[0]], sound) if sound else _duration(name, True, spans)
     if duration:
         return Timeline(duration, "packets", spans)
