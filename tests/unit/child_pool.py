@@ -22,7 +22,7 @@ needs_sandbox = pytest.mark.skipif(
 
 @asynccontextmanager
 async def started_pool(**options: Any) -> AsyncIterator[ChildPool]:
-    options = {"preload": ["av", "numpy", STEPS], "warm": 1, "sandbox": "best-effort"} | options
+    options = {"preload": [STEPS], "warm": 1, "sandbox": "best-effort"} | options
     pool = ChildPool(**options)
     await pool.start()
     try:

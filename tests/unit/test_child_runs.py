@@ -148,7 +148,7 @@ async def test_the_loop_stays_free_while_children_work(run: Runner) -> None:
     heart = asyncio.create_task(beat())
     await asyncio.gather(*(run(steps.nothing) for _ in range(10)))
     heart.cancel()
-    assert late < 0.25
+    assert late < 0.5
 
 
 async def test_a_pool_that_stopped_refuses(tmp_path: Path) -> None:
