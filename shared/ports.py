@@ -94,7 +94,8 @@ class TaskStore(Protocol):
 
     async def settle(self, task_id: str, fence: int, outcome: Outcome) -> Task | None:
         """processing → completed | failed by compare-and-set on the fence; a webhook becomes due in the same write.
-        None when the fence is stale: the caller was replaced and drops its output."""
+        None when the fence is stale: the caller was replaced and drops its output. Asking again is harmless: a holder
+        whose first answer was lost gets the task as it ended."""
         ...
 
     async def give_back(

@@ -33,7 +33,8 @@ def free_ports(count: int) -> list[int]:
 class Server:
     """One server with a directory and ports of its own, which survive `kill` and `start`.
 
-    Subclasses name their programs and say when they are ready. All methods block.
+    Subclasses name their programs and say when they are ready. All methods block. The programs die with the thread
+    that started them (that is how the kernel counts parents), so start them from the main thread.
     """
 
     name: ClassVar[str]

@@ -93,7 +93,8 @@ class Mongo(Server):
             except OperationFailure as error:
                 if error.code != ALREADY_INITIALIZED:
                     raise
-        with pymongo.MongoClient(self.url, serverSelectionTimeoutMS=20_000) as client:
+        primary: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(self.url, serverSelectionTimeoutMS=20_000)
+        with primary as client:
             client.admin.command("ping", read_preference=pymongo.ReadPreference.PRIMARY)
 
     def _client(self) -> pymongo.MongoClient[dict[str, object]]:

@@ -33,7 +33,7 @@ def make_cursor(*position: int) -> str:
 
 def read_cursor(cursor: str, length: int) -> list[int]:
     """The numbers of `make_cursor`; raises `InvalidRequest` on text that it did not make."""
-    if not re.fullmatch(rf"[0-9a-f]{{1,15}}(-[0-9a-f]{{1,15}}){{{length - 1}}}", cursor):
+    if not re.fullmatch(rf"[0-7]?[0-9a-f]{{1,15}}(-[0-7]?[0-9a-f]{{1,15}}){{{length - 1}}}", cursor):  # 63 bits
         raise InvalidRequest("The cursor is not one that a listing returned.", word="invalid_cursor")
     return [int(number, 16) for number in cursor.split("-")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.embedded.local_queue import LocalQueue
 from shared.backends.embedded.memory_live import MemoryLive
 from shared.backends.embedded.sqlite_store import SqliteStore
+from shared.backends.mongo import MongoStore
 from shared.ports import JobQueue, LiveState, ObjectStore, TaskStore
+from tests.support.servers import mongo_server, rabbit_server, redis_server, s3_server  # noqa: F401  fixtures
 
 OpenStore = Callable[..., Awaitable[TaskStore]]
 OpenQueue = Callable[[], Awaitable[JobQueue]]
@@ -28,13 +31,22 @@ class Objects:
     read: Callable[[str], Awaitable[bytes]]
 
 
-@pytest.fixture(params=["sqlite"])
+REAL = pytest.mark.server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=REAL)])
 async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
     """Opens one more handle on the test's own store, as another process would."""
+    database = f"test_{secrets.token_hex(6)}"
+    server = request.getfixturevalue("mongo_server") if request.param == "mongo" else None
     async with AsyncExitStack() as stack:
 
         async def open_one(**options: float) -> TaskStore:
-            store = SqliteStore(tmp_path / "tasks.db", **options)
+            store: TaskStore
+            if server is None:
+                store = SqliteStore(tmp_path / "tasks.db", **options)
+            else:
+                store = MongoStore(server.database_url(database), **options)
             await store.open()
             stack.push_async_callback(store.close)
             return store

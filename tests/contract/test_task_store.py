@@ -236,12 +236,23 @@ async def test_failure_fails_the_task(store: TaskStore) -> None:
 
 async def test_a_task_ends_once(store: TaskStore) -> None:
     held = await claimed(store)
-    answers = await asyncio.gather(*(store.settle(held.task_id, held.fence, DONE) for _ in range(5)))
-    assert sum(answer is not None for answer in answers) == 1
+    done = await store.settle(held.task_id, held.fence, DONE)
+    assert done is not None
     assert await store.cancel(held.task_id, CANCELLED) is None
     assert await store.give_back(held.task_id, held.fence) is None
     assert not await store.renew(held.task_id, held.fence, 5, None, None)
-    assert (await must_get(store, held.task_id)).status is TaskStatus.COMPLETED
+    assert await store.expire_leases(1) == []
+    assert await store.get(held.task_id) == done
+
+
+async def test_a_holder_that_asks_again_gets_the_end_it_made(store: TaskStore) -> None:
+    held = await claimed(store)
+    answers = await asyncio.gather(*(store.settle(held.task_id, held.fence, DONE) for _ in range(5)))
+    assert {answer.completed_at if answer else None for answer in answers} == {
+        (await must_get(store, held.task_id)).completed_at
+    }
+    assert await store.settle(held.task_id, held.fence, BROKEN) == answers[0]
+    assert await store.settle(held.task_id, held.fence + 1, DONE) is None
 
 
 async def test_a_replaced_worker_can_change_nothing(store: TaskStore) -> None:

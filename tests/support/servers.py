@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 
 from deploy.stack.process import MissingProgram, Server
 from deploy.stack.servers import S3, Mongo, Rabbit, Redis
 
+AnyServer = TypeVar("AnyServer", bound=Server)
 
-def _running(server: Server) -> Iterator[Server]:
+
+def running(server: AnyServer) -> Iterator[AnyServer]:
+    """A started server until the end of the loop or fixture that takes it."""
     try:
         server.start()
     except MissingProgram as error:
@@ -25,20 +29,20 @@ def _running(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(Redis(tmp_path_factory.mktemp("redis")))
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    yield from running(Redis(tmp_path_factory.mktemp("redis")))
 
 
 @pytest.fixture(scope="session")
-def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(Mongo(tmp_path_factory.mktemp("mongo")))
+def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongo]:
+    yield from running(Mongo(tmp_path_factory.mktemp("mongo")))
 
 
 @pytest.fixture(scope="session")
-def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(Rabbit(tmp_path_factory.mktemp("rabbit")))
+def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    yield from running(Rabbit(tmp_path_factory.mktemp("rabbit")))
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _running(S3(tmp_path_factory.mktemp("s3")))
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    yield from running(S3(tmp_path_factory.mktemp("s3")))

@@ -149,7 +149,11 @@ class SqliteStore:
         return await self._threads.read(work)
 
     async def settle(self, task_id: str, fence: int, outcome: Outcome) -> Task | None:
-        return await self._as_holder(task_id, fence, lambda task, now: changes.finished(task, outcome, now))
+        settled = await self._as_holder(task_id, fence, lambda task, now: changes.finished(task, outcome, now))
+        if settled is not None:
+            return settled
+        task = await self.get(task_id)
+        return task if task is not None and task.fence == fence and task.status.is_terminal else None
 
     async def give_back(
         self, task_id: str, fence: int, *, delay_seconds: float = 0.0, failure: Failure | None = None
