@@ -6,6 +6,7 @@ programme's loudness and tell where in it something sounds.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +105,7 @@ def duck_curve(
     attack, release, hold = (seconds * HOPS_PER_SECOND for seconds in (attack_seconds, release_seconds, hold_seconds))
     down = active.copy()
     runs = _runs(active)
-    for (_, end), (start, _) in zip(runs, runs[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(runs):
         pause = start - end
         if pause <= hold + release + attack:
             down[end:start] = True

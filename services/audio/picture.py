@@ -1,0 +1,187 @@
+"""The picture of a video on its way into an MP4: copied packet by packet, or encoded where that cannot be."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.container import first_video_stream, only, open_container
+from shared.media.source import ByteSource
+from shared.media.step import StepContext
+
+_MP4_CODECS: Final = ("h264", "hevc", "av1", "vp9", "vvc", "mpeg4", "mpeg2video", "mpeg1video")
+"""What MP4 has a registered sample entry for and players take from it (mp4ra.org)."""
+_FINEST_CLOCK: Final = 1_000_000
+"""A nanosecond clock (WebM's) overflows what players do with timescales; such a picture goes on `_COMMON_CLOCK`."""
+_COMMON_CLOCK: Final = Fraction(1, 90_000)
+_CRF: Final = "18"
+_FALLBACK_RATE: Final = Fraction(25)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """When a video's picture is presented, and whether its packets can be copied.
+
+    Attributes:
+        codec: FFmpeg's name.
+        start_seconds: its first presented frame on the container's clock; zero of the result.
+        duration_seconds: from there to the end of the last frame.
+        time_base: of the packets; seconds a tick.
+        decode_ticks: DTS of every packet in file order, ticks from `start_seconds`, all present and rising.
+        last_ticks: how long the last presented frame stays.
+        obstacle: why it must be encoded anew, in words; empty where it is copied.
+    """
+
+    codec: str
+    start_seconds: Fraction
+    duration_seconds: Fraction
+    time_base: Fraction
+    decode_ticks: list[int]
+    last_ticks: int
+    obstacle: str
+
+    @property
+    def start_ticks(self) -> int:
+        return round(self.start_seconds / self.time_base)
+
+
+def inspect_picture(source: ByteSource, context: StepContext) -> Picture:
+    """Read every packet's times (and decode nothing).
+
+    Raises:
+        UnsupportedMedia: no video stream, or an empty one.
+        LimitExceeded: longer than the context allows (`duration_too_long`), or too many pixels.
+    """
+    with open_container(source, max_pixels=context.max_pixels) as container:
+        stream = first_video_stream(container)
+        only(container, [stream])
+        base = Fraction(stream.time_base or _COMMON_CLOCK)
+        rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
+        times = [
+            (packet.pts, packet.dts, packet.duration or 0, packet.is_discard)
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+        codec = stream.codec_context.codec.canonical_name
+    shown = sorted((pts, duration) for pts, _, duration, hidden in times if pts is not None and not hidden)
+    obstacle = "" if codec in _MP4_CODECS else f"MP4 does not carry {codec}"
+    if not times:
+        raise UnsupportedMedia("the video has no picture", input_name=source.label)
+    if not shown or any(pts is None for pts, *_ in times):
+        obstacle = obstacle or "its frames carry no timestamps"
+        start, duration, last = Fraction(0), len(times) / rate, 0
+        decode: list[int] = []
+    else:
+        last = shown[-1][1] or max(1, round(1 / rate / base))
+        start = shown[0][0] * base
+        duration = (shown[-1][0] + last) * base - start
+        decode = _decode_ticks([pts for pts, *_ in times if pts is not None], [dts for _, dts, *_ in times])
+        decode = [ticks - shown[0][0] for ticks in decode]
+    limit = context.max_duration_seconds
+    if limit is not None and duration > limit:
+        raise LimitExceeded(
+            f"the video is longer than {limit:g} seconds", word="duration_too_long", input_name=source.label
+        )
+    return Picture(codec, start, duration, base, decode, last, obstacle)
+
+
+def picture_packets(
+    container: InputContainer, output: OutputContainer, picture: Picture, context: StepContext
+) -> Iterator[Packet[Any]]:
+    """Add the picture's stream to `output` at once; the iterator gives its packets, ready to mux, from second 0 on."""
+    stream = first_video_stream(container)
+    only(container, [stream])
+    if picture.obstacle:
+        encoder = _encoder(output, stream, picture, context)
+        return _encoded(container, stream, encoder, picture)
+    copy = output.add_stream_from_template(stream, opaque=True)
+    copy.time_base = picture.time_base if picture.time_base.denominator <= _FINEST_CLOCK else _COMMON_CLOCK
+    if picture.codec == "hevc" and stream.codec_context.extradata:
+        copy.codec_context.codec_tag = "hvc1"  # the only one of HEVC's two names that Apple's players take
+    return _copied(container, stream, copy, picture)
+
+
+def _copied(
+    container: InputContainer, stream: VideoStream, copy: VideoStream, picture: Picture
+) -> Iterator[Packet[Any]]:
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    for packet, decode in zip(packets, picture.decode_ticks, strict=True):
+        assert packet.pts is not None
+        packet.stream = copy
+        packet.pts -= picture.start_ticks
+        packet.dts = decode
+        if not packet.duration:
+            packet.duration = picture.last_ticks
+        yield packet
+
+
+def _decode_ticks(pts: list[int], dts: list[int | None]) -> list[int]:
+    """The file's DTS if all are there, rising and not after their PTS; else the sorted PTS, moved back enough."""
+    given = [ticks for ticks in dts if ticks is not None]
+    rising = all(later > earlier for earlier, later in itertools.pairwise(given))
+    if len(given) == len(pts) and rising and all(decode <= show for decode, show in zip(given, pts, strict=True)):
+        return given
+    ordered = sorted(pts)
+    late = max(decode - show for decode, show in zip(ordered, pts, strict=True))
+    moved = [ticks - late for ticks in ordered]
+    for index in range(1, len(moved)):  # two frames at one instant: keep DTS rising
+        moved[index] = max(moved[index], moved[index - 1] + 1)
+    return moved
+
+
+def _encoder(output: OutputContainer, stream: VideoStream, picture: Picture, context: StepContext) -> VideoStream:
+    source = stream.codec_context
+    encoder: VideoStream = output.add_stream("libx264", rate=stream.average_rate or _FALLBACK_RATE)
+    encoder.width, encoder.height = source.width // 2 * 2, source.height // 2 * 2
+    encoder.pix_fmt = "yuv420p"
+    encoder.time_base = picture.time_base if picture.time_base.denominator <= _FINEST_CLOCK else _COMMON_CLOCK
+    encoder.codec_context.time_base = encoder.time_base
+    aspect = stream.sample_aspect_ratio or source.sample_aspect_ratio
+    if aspect:
+        encoder.codec_context.sample_aspect_ratio = aspect
+    for tag in ("color_primaries", "color_trc", "colorspace"):
+        setattr(encoder.codec_context, tag, getattr(source, tag))
+    encoder.codec_context.thread_count = context.threads
+    encoder.codec_context.options = {"preset": "veryfast", "crf": _CRF}
+    return encoder
+
+
+def _encoded(
+    container: InputContainer, stream: VideoStream, encoder: VideoStream, picture: Picture
+) -> Iterator[Packet[Any]]:
+    assert encoder.time_base is not None
+    stream.thread_type = "AUTO"
+    rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
+    timed = bool(picture.decode_ticks)
+    shown = -1
+    for index, frame in enumerate(_frames(container, stream)):
+        if timed and frame.pts is not None and frame.time_base:
+            seconds = frame.pts * Fraction(frame.time_base) - picture.start_seconds
+        else:
+            seconds = index / rate
+        ticks = round(seconds / encoder.time_base)
+        if ticks <= shown:
+            continue  # before the picture's start, or two at one instant
+        shown = ticks
+        ready = frame.reformat(width=encoder.width, height=encoder.height, format="yuv420p")
+        ready.pts, ready.time_base = ticks, encoder.time_base
+        ready.pict_type = 0  # or x264 copies the source's frame types
+        yield from encoder.encode(ready)
+    yield from encoder.encode(None)
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    for packet in container.demux(stream):
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:
+            continue  # a damaged packet: the frame before it stays a little longer
