@@ -8,9 +8,9 @@ from typing import Any
 
 
 def present(result: Any, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a dataclass as JSON values, less `without`, less what is None or an empty list."""
+    """The fields of a dataclass as JSON values, less `without` and what is None."""
     return {
         name: value
         for name, value in dataclasses.asdict(result).items()
-        if name not in without and value is not None and value != []
+        if name not in without and value is not None
     }

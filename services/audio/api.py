@@ -18,13 +18,11 @@ MAX_SILENCE_SECONDS = 3600.0
 DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
-class AudioService(audio_pb2_grpc.AudioServiceServicer):  # type: ignore[misc]
+class AudioService(audio_pb2_grpc.AudioServiceServicer):
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
 
-    async def StitchAudio(  # noqa: N802 - the proto's name
-        self, request: audio_pb2.StitchAudioRequest, context: Any
-    ) -> tasks_pb2.TaskAccepted:
+    async def StitchAudio(self, request: audio_pb2.StitchAudioRequest, context: Any) -> tasks_pb2.TaskAccepted:
         items = list(request.audio_urls)
         for index, item in enumerate(items):
             field = f"audio_urls[{index}]"
@@ -45,9 +43,7 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):  # type: ignore[misc]
         )
         return accepted(task, "Audio stitch queued successfully")
 
-    async def MixMusicTrack(  # noqa: N802 - the proto's name
-        self, request: audio_pb2.MixMusicTrackRequest, context: Any
-    ) -> tasks_pb2.TaskAccepted:
+    async def MixMusicTrack(self, request: audio_pb2.MixMusicTrackRequest, context: Any) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.video_url, "video_url", "invalid_video_url")
         self._submitter.check_source(request.music_url, "music_url", "invalid_audio_url")
         options = optional_fields(

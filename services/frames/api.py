@@ -11,11 +11,11 @@ from shared.rpc.submit import Submitter, accepted
 from shared.tasks import TaskKind
 
 
-class FramesService(frames_pb2_grpc.FramesServiceServicer):  # type: ignore[misc]
+class FramesService(frames_pb2_grpc.FramesServiceServicer):
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
 
-    async def ExtractLastFrame(  # noqa: N802 - the proto's name
+    async def ExtractLastFrame(
         self, request: frames_pb2.ExtractLastFrameRequest, context: Any
     ) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.video_url, "video_url", "invalid_video_url")

@@ -11,13 +11,11 @@ from shared.rpc.submit import Submitter, accepted
 from shared.tasks import TaskKind
 
 
-class ProbeService(probe_pb2_grpc.ProbeServiceServicer):  # type: ignore[misc]
+class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
 
-    async def MeasureLength(  # noqa: N802 - the proto's name
-        self, request: probe_pb2.MeasureLengthRequest, context: Any
-    ) -> tasks_pb2.TaskAccepted:
+    async def MeasureLength(self, request: probe_pb2.MeasureLengthRequest, context: Any) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.media_url, "media_url", "invalid_media_url")
         task = await self._submitter.submit(
             TaskKind.MEDIA_LENGTH,

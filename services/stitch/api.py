@@ -11,13 +11,11 @@ from shared.rpc.submit import Submitter, accepted, optional_fields
 from shared.tasks import TaskKind
 
 
-class StitchService(stitch_pb2_grpc.StitchServiceServicer):  # type: ignore[misc]
+class StitchService(stitch_pb2_grpc.StitchServiceServicer):
     def __init__(self, submitter: Submitter) -> None:
         self._submitter = submitter
 
-    async def StitchVideos(  # noqa: N802 - the proto's name
-        self, request: stitch_pb2.StitchVideosRequest, context: Any
-    ) -> tasks_pb2.TaskAccepted:
+    async def StitchVideos(self, request: stitch_pb2.StitchVideosRequest, context: Any) -> tasks_pb2.TaskAccepted:
         for index, url in enumerate(request.video_urls):
             self._submitter.check_source(url, f"video_urls[{index}]", "invalid_video_url")
         options = optional_fields(request, "strategy")

@@ -150,9 +150,9 @@ class JobContext:
             scratch=self.scratch,
             deadline_seconds=remaining,
             on_progress=on_progress,
-            threads=self.limits.threads,
             # A muxer may round a ten-minute film up by a frame or an audio packet.
             max_duration_seconds=self.limits.max_duration_seconds + 1.0,
+            threads=self.limits.threads,
             accelerator=self.limits.accelerator,
         )
 

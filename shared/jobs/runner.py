@@ -86,6 +86,8 @@ class Runner:
         self._free = asyncio.Semaphore(settings.slots)
         self._runs: dict[str, _Run] = {}
         self._draining = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def active(self) -> int:
@@ -100,21 +102,19 @@ class Runner:
             take = group.create_task(self._take())
             await self._draining.wait()
             take.cancel()
-            while self._runs:
-                await asyncio.sleep(0.05)
+            await self._idle.wait()
             beat.cancel()
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no more work, lets running jobs finish; at the grace's end gives them back uncharged."""
         self._draining.set()
-        deadline = time.monotonic() + grace_seconds
-        while self._runs and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._idle.wait()
         for run in list(self._runs.values()):
             if run.job is not None:
                 run.job.cancel()
-        while self._runs:
-            await asyncio.sleep(0.02)
+        await self._idle.wait()
 
     async def _take(self) -> None:
         async for hint in self._ledger.queue.hints(tuple(self._jobs), self._settings.slots):
@@ -142,6 +142,7 @@ class Runner:
                 return
             run = _Run(task)
             self._runs[task.task_id] = run
+            self._idle.clear()
             run.job = asyncio.create_task(self._attempt(run, hint if hint.task_id else None))
             if hint.task_id is not None:
                 return
@@ -237,6 +238,8 @@ class Runner:
             await context.close()
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         self._runs.pop(run.task.task_id, None)
+        if not self._runs:
+            self._idle.set()
         self._free.release()
 
     async def _beat(self) -> None:

@@ -54,7 +54,7 @@ def _path(field: Any) -> str:
     return text
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], error: LastFrameError, over_rest: bool) -> NoReturn:
+async def abort(context: Any, error: LastFrameError, over_rest: bool) -> NoReturn:
     """Ends the call with this error.
 
     A native client gets a standard `google.rpc.Status` with `ErrorInfo`; through the transcoder the status' code

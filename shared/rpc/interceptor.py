@@ -17,19 +17,18 @@ from shared.rpc.keys import KeyRing
 log = structlog.get_logger(__name__)
 
 OPEN_PREFIXES = ("/grpc.", "/lastframe.server.v1.SiteService/")
-OPEN_METHODS = frozenset(
-    {"/lastframe.server.v1.ServerService/GetRoot", "/lastframe.server.v1.ServerService/GetHealth"}
-)
+OPEN_METHODS = frozenset({"/lastframe.server.v1.ServerService/GetRoot", "/lastframe.server.v1.ServerService/GetHealth"})
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+TRACE_KEYS = ("x-request-id", "traceparent")
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Context = Any  # grpc.aio.ServicerContext; grpc ships no types
 
 
 def needs_key(method: str) -> bool:
     return not (method.startswith(OPEN_PREFIXES) or method in OPEN_METHODS)
 
 
-class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Door(grpc.aio.ServerInterceptor):
     """Wraps every handler of a server.
 
     Args:
@@ -101,11 +100,11 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     def _enter(self, method: str, context: Context) -> Call:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         caller = self._keys().authenticate(metadata.get("authorization")) if needs_key(method) else None
-        key = metadata.get("idempotency-key")
-        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
+        idempotency_key = metadata.get("idempotency-key")
+        if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key must be 1-255 printable ASCII characters")
-        trace = {name: metadata[name] for name in ("x-request-id", "traceparent") if name in metadata}
-        call = Call(caller, _is_rest(metadata), key, trace)
+        trace = {key: value for key, value in metadata.items() if key in TRACE_KEYS}
+        call = Call(caller, _is_rest(metadata), idempotency_key, trace)
         set_current_call(call)
         structlog.contextvars.clear_contextvars()
         if trace:

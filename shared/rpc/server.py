@@ -33,9 +33,7 @@ class RpcServer:
         service_names: full names, for health and reflection.
     """
 
-    def __init__(
-        self, address: str, door: Door, register: Sequence[Register], service_names: Sequence[str]
-    ) -> None:
+    def __init__(self, address: str, door: Door, register: Sequence[Register], service_names: Sequence[str]) -> None:
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
         self._names = tuple(service_names)
         self._health = HealthServicer()

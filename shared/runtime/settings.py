@@ -38,10 +38,10 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(30.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    store_url: str = Field("", description="sqlite:PATH (default) or mongodb://…")
+    store_url: str = Field("sqlite:", description="sqlite: (default) or mongodb://…")
     live_url: str = Field("memory:", description="memory: or redis://…")
-    queue_url: str = Field("", description="sqlite:PATH (default) or amqp://…")
-    objects_url: str = Field("", description="file:PATH (default) or s3://bucket?endpoint=…")
+    queue_url: str = Field("sqlite:", description="sqlite: (default) or amqp://…")
+    objects_url: str = Field("file:", description="file: (default) or s3://bucket?endpoint=…")
 
     @field_validator("api_keys")
     @classmethod

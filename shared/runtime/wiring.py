@@ -1,0 +1,163 @@
+"""The only composition root: settings in, backends and roles out. Nothing else imports backends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from shared.backends import make_gpu_meter, make_live, make_objects, make_queue, make_store
+from shared.backends.http import HttpSourceOpener
+from shared.backends.outbound import Outbound
+from shared.backends.webhooks import HttpWebhookSender
+from shared.jobs.child import ChildPool
+from shared.jobs.context import JobLimits
+from shared.jobs.ledger import Ledger
+from shared.jobs.runner import Runner, RunnerSettings
+from shared.jobs.sweeper import sweep_forever
+from shared.jobs.webhooks import WebhookDelivery
+from shared.ports import GpuMeter, ObjectStore, SourceOpener, WebhookSender
+from shared.rpc.interceptor import Door
+from shared.rpc.keys import KeyRing
+from shared.rpc.server import RpcServer
+from shared.rpc.submit import Submitter
+from shared.runtime.feature import Feature
+from shared.runtime.settings import Settings
+from shared.urls import OutboundPolicy
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Every port, opened.
+
+    Attributes:
+        embedded: which of health's parts an embedded twin stands in for.
+    """
+
+    ledger: Ledger
+    objects: ObjectStore
+    opener: SourceOpener
+    sender: WebhookSender
+    gpu: GpuMeter
+    policy: OutboundPolicy
+    embedded: dict[str, bool]
+
+
+@asynccontextmanager
+async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
+    """Opens what the URLs name and closes it at the end.
+
+    Raises:
+        ConfigurationError: naming the variable and the mend.
+        Unavailable: a backend cannot be reached.
+    """
+    policy = OutboundPolicy(settings.allow_private_sources, settings.allowed_ports)
+    outbound = Outbound(policy)
+    store = make_store(settings.store_url, data_directory=settings.data_dir)
+    queue = make_queue(settings.queue_url, data_directory=settings.data_dir)
+    live = make_live(settings.live_url)
+    objects = make_objects(settings.objects_url, data_directory=settings.data_dir, public_base_url=settings.media_url)
+    async with AsyncExitStack() as stack:
+        for backend in (store, queue, live, objects):
+            await backend.open()
+            stack.push_async_callback(backend.close)
+        opener = HttpSourceOpener(outbound)
+        stack.push_async_callback(opener.close)
+        sender = HttpWebhookSender(outbound)
+        stack.push_async_callback(sender.close)
+        yield Backends(
+            ledger=Ledger(store, queue, live),
+            objects=objects,
+            opener=opener,
+            sender=sender,
+            gpu=make_gpu_meter(),
+            policy=policy,
+            embedded={
+                "mongodb": settings.store_url.startswith("sqlite"),
+                "redis": settings.live_url.startswith("memory"),
+                "rabbitmq": settings.queue_url.startswith("sqlite"),
+                "storage": settings.objects_url.startswith("file"),
+            },
+        )
+
+
+def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[Feature], address: str) -> RpcServer:
+    """The api role of these features."""
+    keys = KeyRing.from_plain(settings.plain_keys(), settings.admin_names)
+    submitter = Submitter(backends.ledger.submit, backends.policy)
+    return RpcServer(
+        address,
+        Door(lambda: keys),
+        [partial(feature.register, submitter, backends.ledger) for feature in features],
+        [name for feature in features for name in feature.service_names],
+    )
+
+
+class WorkerRole:
+    """Runs these features' jobs, delivers webhooks, repairs what crashes left.
+
+    Args:
+        worker: this process's name in leases.
+        threads: of one decoder child.
+    """
+
+    def __init__(
+        self, settings: Settings, backends: Backends, features: Sequence[Feature], *, worker: str, threads: int
+    ) -> None:
+        self.worker = worker
+        self._backends = backends
+        self._children = ChildPool(
+            preload=[module for feature in features for module in feature.preload],
+            warm=2,
+            memory_limit_bytes=settings.child_memory_bytes,
+            sandbox=settings.sandbox,
+        )
+        limits = JobLimits(
+            max_input_bytes=settings.max_input_bytes,
+            max_duration_seconds=settings.max_duration_seconds,
+            deadline_seconds=settings.job_deadline_seconds,
+            threads=threads,
+        )
+        self._runner = Runner(
+            backends.ledger,
+            {kind: job for feature in features for kind, job in feature.jobs.items()},
+            RunnerSettings(
+                worker, settings.max_concurrent_tasks, settings.data_dir.absolute() / "scratch" / worker, limits
+            ),
+            opener=backends.opener,
+            children=self._children,
+            objects=backends.objects,
+        )
+        self._webhooks = WebhookDelivery(backends.ledger, backends.sender, settings.webhook_secret or None)
+        self.sandbox = "none"
+
+    async def start(self) -> None:
+        """Frees what an earlier process of this name held, and warms the decoder children.
+
+        Raises:
+            SandboxUnavailable: `LASTFRAME_SANDBOX=required` on a machine that cannot.
+        """
+        await self._backends.ledger.reoffer(await self._backends.ledger.store.release_worker(self.worker))
+        report = await self._children.start()
+        layers = [report.landlock_abi > 0, report.seccomp]
+        self.sandbox = "full" if report.complete else "partial" if any(layers) else "none"
+
+    async def run(self) -> None:
+        """Works until drained; ends by an exception when a part breaks."""
+        async with asyncio.TaskGroup() as group:
+            side = [
+                group.create_task(self._webhooks.run()),
+                group.create_task(sweep_forever(self._backends.ledger)),
+            ]
+            await self._runner.run()
+            for task in side:
+                task.cancel()
+
+    async def drain(self, grace_seconds: float) -> None:
+        await self._runner.drain(grace_seconds)
+
+    async def stop(self) -> None:
+        await self._children.stop()
+        await self._backends.ledger.reoffer(await self._backends.ledger.store.release_worker(self.worker))
