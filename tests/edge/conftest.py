@@ -1,4 +1,4 @@
-"""A real Envoy in front of canned services, one for all the tests of this folder."""
+"""A real Envoy in front of canned services, one a test module."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reply:
         """Whether this is the API's one shape of an error, and says just this."""
         return (
             self.status == status
-            and self.headers["content-type"] == "application/json"
+            and self.headers["content-type"].startswith("application/json")
             and set(self.json) == {"detail", "error"}
             and self.json["error"] == word
             and bool(self.json["detail"])
@@ -82,7 +82,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def edge(tmp_path_factory) -> AsyncIterator[Edge]:
     directory = tmp_path_factory.mktemp("edge")
     media_directory = directory / "media"

@@ -15,10 +15,10 @@ from lastframe.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 from tests.edge.conftest import Edge
 from tests.support.fake_services import FAILURES, FINISHED
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def channel(edge: Edge) -> AsyncIterator[grpc.aio.Channel]:
     async with grpc.aio.insecure_channel(edge.address) as opened:
         yield opened

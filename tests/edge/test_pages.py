@@ -19,7 +19,7 @@ from tests.support.fake_services import ASSEMBLY, FINISHED, UNKNOWN
 
 DOCUMENT = json.loads(openapi_json())
 
-in_session = pytest.mark.asyncio(loop_scope="session")
+in_module = pytest.mark.asyncio(loop_scope="module")
 
 
 def schema_of(name: str) -> Draft202012Validator:
@@ -114,7 +114,7 @@ def test_example_replies_obey_their_schema(name: str):
         schema_of(content["schema"]["$ref"].rsplit("/", 1)[1]).validate(example["value"])
 
 
-@in_session
+@in_module
 @pytest.mark.parametrize(
     ("path", "schema"),
     [
@@ -133,14 +133,14 @@ async def test_what_the_edge_prints_obeys_the_document(edge: Edge, path: str, sc
     schema_of(schema).validate((await edge.call("GET", path)).json)
 
 
-@in_session
+@in_module
 async def test_the_document_is_served(edge: Edge):
     reply = await edge.call("GET", "/openapi.json")
     assert reply.headers["content-type"] == "application/json"
     assert reply.json == DOCUMENT
 
 
-@in_session
+@in_module
 async def test_the_reference_loads_only_files_that_are_here(edge: Edge):
     page = await edge.call("GET", "/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -158,7 +158,7 @@ async def test_the_reference_loads_only_files_that_are_here(edge: Edge):
     assert not re.search(r'(?:src|href)="https?://', html)
 
 
-@in_session
+@in_module
 @pytest.mark.parametrize("name", ["nothing.js", "docs.html", "..%2f..%2fsite.py", "%2e%2e"])
 async def test_no_other_files_are_served(edge: Edge, name: str):
     import yarl

@@ -84,7 +84,7 @@ def test_variables_reach_their_places_and_defaults_fill_the_rest():
 
 
 def test_a_missing_or_malformed_address_is_named():
-    with pytest.raises(ValueError, match="FRAMES"):
+    with pytest.raises(ValueError, match="the variable TASKS"):
         render({"DESCRIPTORS": "x"})
     with pytest.raises(ValueError, match="host:port"):
         bootstrap(FRAMES="frames")

@@ -12,7 +12,7 @@ import pytest
 from tests.edge.conftest import PICTURE, PICTURE_NAME, Edge
 from tests.support.fake_services import ASSEMBLY, FINISHED
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_submit_answers_as_the_guide_shows(edge: Edge):
@@ -54,16 +54,11 @@ async def test_unknown_body_fields_are_ignored(edge: Edge):
     assert reply.status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/docs", "/openapi.json", f"/api/v1/status/{FINISHED}"])
-async def test_head_answers_like_get_without_a_body(edge: Edge, path: str):
-    get, head = await edge.call("GET", path), await edge.call("HEAD", path)
-    assert (head.status, head.headers["content-type"]) == (200, get.headers["content-type"])
-    assert head.body == b""
-    # The connection must still be in step after the body that was not sent.
-    raw = await edge.raw(
-        f"HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode()
-    )
-    assert raw.body.startswith(b"HTTP/1.1 200 OK\r\n")
+async def test_head_is_refused_without_a_body_and_the_connection_stays_in_step(edge: Edge):
+    after = b"GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    reply = await edge.raw(b"HEAD /health HTTP/1.1\r\nhost: x\r\n\r\n" + after)
+    assert (reply.status, reply.headers["allow"]) == (405, "get")
+    assert reply.body.startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 async def test_a_request_id_is_made_or_kept_and_reaches_the_service(edge: Edge):
@@ -148,7 +143,7 @@ async def test_results_are_served_with_ranges_and_only_read(edge: Edge):
 
 async def test_the_access_log_says_who_asked_for_what(edge: Edge):
     await edge.submit("https://a.example/", headers={"x-request-id": "log-me"})
-    deadline = time.monotonic() + 12  # Envoy flushes its files every ten seconds
+    deadline = time.monotonic() + 5  # Envoy flushes its files once a second
     lines: list[dict[str, object]] = []
     while not lines and time.monotonic() < deadline:
         await asyncio.sleep(0.1)

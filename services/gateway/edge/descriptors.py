@@ -1,15 +1,12 @@
-"""The descriptor set that Envoy's transcoder reads: the suite's own, with two changes that nobody else sees.
+"""The descriptor set that Envoy's transcoder reads: the suite's own, with one change that nobody else sees.
 
-1. `google.rpc.Status` is replaced by one whose JSON is the API's error body. The transcoder renders every failed RPC as
-   the `google.rpc.Status` of its descriptor set (and adds the real one only if there is none); this one is equal on the
-   wire (1 code, 2 message, 3 details) and reads `{"detail": …, "error": …}`.
-2. Every unary GET binding also answers HEAD, which RFC 9110 section 9.1 demands and the transcoder leaves out.
+`google.rpc.Status` is replaced by one whose JSON is the API's error body. The transcoder renders every failed RPC as
+the `google.rpc.Status` of its descriptor set (and adds the real one only if there is none); this one is equal on the
+wire (1 code, 2 message, 3 details) and reads `{"detail": …, "error": …}`.
 """
 
 from __future__ import annotations
 
-from google.api import annotations_pb2
-from google.api.http_pb2 import CustomHttpPattern, HttpRule
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -29,10 +26,6 @@ def edge_descriptors(contract: Contract) -> bytes:
         file = edge.file.add()
         file.CopyFrom(source)
         file.ClearField("source_code_info")
-        for service in file.service:
-            for method in service.method:
-                if method.options.HasExtension(annotations_pb2.http) and not method.server_streaming:
-                    _answer_head(method.options.Extensions[annotations_pb2.http])
     return edge.SerializeToString()
 
 
@@ -55,9 +48,3 @@ def status_file() -> FileDescriptorProto:
     return FileDescriptorProto(
         name="google/rpc/status.proto", package="google.rpc", syntax="proto3", message_type=[status]
     )
-
-
-def _answer_head(rule: HttpRule) -> None:
-    gets = [one.get for one in (rule, *rule.additional_bindings) if one.WhichOneof("pattern") == "get"]
-    for path in gets:
-        rule.additional_bindings.add(custom=CustomHttpPattern(kind="HEAD", path=path))

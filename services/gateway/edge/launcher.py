@@ -93,7 +93,7 @@ class EdgeProcess:
             *("--config-path", str(config)),
             *("--concurrency", str(self._concurrency)),
             *("--admin-address-path", str(self._admin_file)),
-            *("--log-level", "warning"),
+            *("--log-level", "warning", "--file-flush-interval-msec", "1000"),
             # The drain itself is ours (`stop`); until its end new connections are still taken.
             *("--drain-time-s", "600", "--drain-strategy", "immediate"),
             "--disable-hot-restart",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from services.gateway.rpcs import Contract, Rpc
+from services.gateway.rpcs import Contract, HttpBinding, Rpc
 
 Json = dict[str, Any]
 
@@ -29,7 +29,10 @@ _READ_RETRIES: Json = {
 
 
 def routes(contract: Contract, *, media: bool) -> list[Json]:
-    """All routes, first match wins. `media`: whether stored results are served here, under `/media/`."""
+    """All routes, first match wins. `media`: whether stored results are served here, under `/media/`.
+
+    HEAD is refused where the transcoder answers: a binding for it would print a body, which breaks the connection.
+    """
     table = [_rpc_route(rpc) for rpc in contract.rpcs]
     table.append(
         {"match": {"prefix": "/grpc.health.v1.Health/", "grpc": {}}, "route": {"cluster": "server", "timeout": "3s"}}
@@ -37,10 +40,9 @@ def routes(contract: Contract, *, media: bool) -> list[Json]:
     allowed: dict[str, set[str]] = {}
     for rpc in contract.rpcs:
         for binding in rpc.bindings:
-            verbs = {binding.verb, "HEAD"} if binding.verb == "GET" and not rpc.is_stream else {binding.verb}
             path = {"safe_regex": {"regex": path_regex(binding.path)}}
-            allowed.setdefault(path["safe_regex"]["regex"], set()).update(verbs)
-            table.append(_rest_route(rpc, binding.path, path, verbs))
+            allowed.setdefault(path["safe_regex"]["regex"], set()).add(binding.verb)
+            table.append(_rest_route(rpc, binding, path))
     if media:
         allowed["/media/.*"] = {"GET", "HEAD"}
         table.append(
@@ -86,11 +88,11 @@ def _rpc_route(rpc: Rpc) -> Json:
     }
 
 
-def _rest_route(rpc: Rpc, template: str, path: Json, verbs: set[str]) -> Json:
-    route: Json = {"match": path | {"headers": [_method_is(verbs)]}, "route": NOT_FOUND}
+def _rest_route(rpc: Rpc, binding: HttpBinding, path: Json) -> Json:
+    route: Json = {"match": path | {"headers": [_method_is({binding.verb})]}, "route": NOT_FOUND}
     if rpc.client_streaming:
         route["typed_per_filter_config"] = _UNBUFFERED
-    if rpc.server_streaming and template.endswith("/events"):
+    if rpc.server_streaming and binding.path.endswith("/events"):
         route["typed_per_filter_config"] = {"transcoder": _server_sent_events(rpc.service)}
     return route
 
