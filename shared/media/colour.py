@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import av.error
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpolation
 
+from shared.errors import UnsupportedMedia
 from shared.media import tone_map
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,6 +38,9 @@ def to_srgb(frame: VideoFrame, width: int, height: int) -> Pixels:
 
     Returns:
         `(height, width, 3)`, or `(height, width, 4)` where some pixel is not opaque.
+
+    Raises:
+        UnsupportedMedia: a pixel format that nothing here converts (float and some big-endian ones).
     """
     _complete_tags(frame)
     transfer = _HDR_TRANSFERS.get(int(frame.color_trc))
@@ -64,12 +69,15 @@ def _complete_tags(frame: VideoFrame) -> None:
 
 
 def _reformat(frame: VideoFrame, width: int, height: int, pixel_format: str) -> npt.NDArray[Any]:
-    scaled = frame.reformat(
-        width=width,
-        height=height,
-        format=pixel_format,
-        interpolation=_SCALING,
-        dst_color_range=ColorRange.JPEG,
-        threads=1,
-    )
+    try:
+        scaled = frame.reformat(
+            width=width,
+            height=height,
+            format=pixel_format,
+            interpolation=_SCALING,
+            dst_color_range=ColorRange.JPEG,
+            threads=1,
+        )
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UnsupportedMedia(f"pictures in the pixel format {frame.format.name} cannot be converted") from error
     return scaled.to_ndarray()

@@ -11,6 +11,7 @@ import pytest
 from av import VideoFrame
 from PIL import Image
 
+from shared.errors import UnsupportedMedia
 from shared.media import tone_map
 from shared.media.picture import Orientation, Picture, displayed_picture, save_picture
 
@@ -122,6 +123,11 @@ def test_grey_ramp_is_kept_in_every_pixel_format(pixel_format: str) -> None:
     pixels = shown(frame).pixels.astype(int)
     assert np.abs(pixels[32, :, 0] - ramp[32]).max() <= 2
     assert np.ptp(pixels[32], axis=-1).max() <= 3
+
+
+def test_a_pixel_format_that_nothing_converts_is_named() -> None:
+    with pytest.raises(UnsupportedMedia, match="gbrap32le"):
+        shown(VideoFrame(32, 32, "gbrap32le"))
 
 
 # HDR -------------------------------------------------------------------------------------------------------------
