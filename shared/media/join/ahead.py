@@ -20,13 +20,13 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
     What the generator raises is raised to the reader. On exit, also by an error of the reader, the thread is stopped
     and joined, and the generator closed inside its own thread.
     """
-    queue: Queue[tuple[str, T | BaseException | None]] = Queue(depth)
+    queue: Queue[tuple[list[T], BaseException | None]] = Queue(depth)  # an item, an error, or neither at the end
     stop = Event()
 
-    def put(kind: str, value: T | BaseException | None) -> bool:
+    def put(item: list[T], error: BaseException | None = None) -> bool:
         while not stop.is_set():
             try:
-                queue.put((kind, value), timeout=_POLL_SECONDS)
+                queue.put((item, error), timeout=_POLL_SECONDS)
             except Full:
                 continue
             return True
@@ -35,12 +35,12 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
     def produce() -> None:
         try:
             for item in items:
-                if not put("item", item):
+                if not put([item]):
                     break
             else:
-                put("end", None)
+                put([])
         except BaseException as error:
-            put("error", error)
+            put([], error)
         finally:
             close = getattr(items, "close", None)
             if close:
@@ -48,13 +48,12 @@ def ahead(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
 
     def read() -> Iterator[T]:
         while True:
-            kind, value = queue.get()
-            if kind == "end":
+            item, error = queue.get()
+            if error is not None:
+                raise error
+            if not item:
                 return
-            if kind == "error":
-                assert isinstance(value, BaseException)
-                raise value
-            yield value
+            yield item[0]
 
     thread = Thread(target=produce, name="ahead", daemon=True)
     thread.start()

@@ -94,6 +94,7 @@ class _Mp4:
         self.video.time_base = Fraction(1, plan.timescale)
         if template.codec_context.codec.canonical_name == "hevc":
             self.video.codec_context.codec_tag = "hvc1"  # Apple players refuse hev1
+        self.sound_rate = sound.sample_rate if sound else 0
         self.sound_encoder: SampleEncoder | None = None
         if sound is not None:
             self.sound_encoder = SampleEncoder(
@@ -125,13 +126,14 @@ def _interleave(
     """Mux both streams in the order of their decoding times; returns the number of pictures."""
     with_sound = next((file for file in files if file.sound_encoder), None)
     total, frames = float(plan.duration * plan.timescale), 0
-    waiting, waiting_time = _next_timed(audio)
+    rate = with_sound.sound_rate if with_sound else 0
+    waiting = next(audio, None)
     for packet in video:
         assert packet.dts is not None
-        while waiting is not None and waiting_time * plan.timescale < packet.dts:
+        while waiting is not None and (waiting.dts or 0) * plan.timescale < packet.dts * rate:
             assert with_sound is not None
             with_sound.container.mux_one(waiting)
-            waiting, waiting_time = _next_timed(audio)
+            waiting = next(audio, None)
         for file in files:
             packet.stream = file.video
             file.container.mux_one(packet)
@@ -141,13 +143,6 @@ def _interleave(
     while waiting is not None:
         assert with_sound is not None
         with_sound.container.mux_one(waiting)
-        waiting, _ = _next_timed(audio)
+        waiting = next(audio, None)
     context.progress("joining", 1.0)
     return frames
-
-
-def _next_timed(packets: Iterator[Packet[Any]]) -> tuple[Packet[Any] | None, float]:
-    packet = next(packets, None)
-    if packet is None or packet.dts is None:
-        return packet, 0.0
-    return packet, float(packet.dts * packet.time_base)
