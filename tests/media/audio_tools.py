@@ -43,7 +43,7 @@ def write_sound(
 
 
 def decode(path: Path) -> tuple[Block, int]:
-    """All that PyAV's decoder gives, as float32 (channels, samples), and the rate; not through the reader under test."""
+    """All that PyAV's decoder gives, as float32 (channels, samples), and the rate; without the reader under test."""
     parts = []
     with av.open(str(path)) as container:
         stream = container.streams.audio[0]

@@ -46,7 +46,7 @@ def test_each_part_starts_on_its_exact_sample(tmp_path: Path, context: StepConte
     parts = [{"source": 0}, {"silence_seconds": 0.333}, {"source": 1}, {"source": 2}, {"source": 0}]
     result, path = stitch(context, impulses(tmp_path), parts, output_format=output_format)
 
-    expected = [33600, 15984, round((24312 + 1) * 2), round((39690 + 2) * 48000 / 44100), 33600]
+    expected = [33600, 15984, ((24312 + 1) * 2), round((39690 + 2) * 48000 / 44100), 33600]
     assert [part.samples for part in result.parts] == expected
     assert [part.start_sample for part in result.parts] == [0, *np.cumsum(expected)[:-1]]
     assert result.output_sample_rate == RATE
@@ -124,9 +124,7 @@ def test_parts_shorter_than_a_fade(tmp_path: Path, context: StepContext, length:
 def test_normalising_brings_voices_together(tmp_path: Path, context: StepContext) -> None:
     voice, rate = decode(media_file("jfk.flac").path)
     files = [write_sound(tmp_path / f"{db}.wav", voice * 10 ** (db / 20), rate) for db in (0, -12, -24)]
-    result, path = stitch(
-        context, files, [{"source": i} for i in range(3)], output_format="wav", normalize_lufs=-16.0
-    )
+    result, path = stitch(context, files, [{"source": i} for i in range(3)], output_format="wav", normalize_lufs=-16.0)
     samples, _ = decode(path)
     for part in result.parts:
         alone = samples[:, part.start_sample : part.start_sample + part.samples]
@@ -178,9 +176,7 @@ def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> No
         ({"output_format": "mp3", "bitrate": 512000}, "bitrate"),
     ],
 )
-def test_options_that_a_format_lacks_are_named(
-    tmp_path: Path, context: StepContext, options: dict, field: str
-) -> None:
+def test_options_that_a_format_lacks_are_named(tmp_path: Path, context: StepContext, options: dict, field: str) -> None:
     file = write_sound(tmp_path / "a.wav", sine(440, 0.2, RATE), RATE)
     with pytest.raises(InvalidRequest) as caught:
         stitch(context, [file], [{"source": 0}], **options)
