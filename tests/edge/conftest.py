@@ -97,6 +97,7 @@ async def edge(tmp_path_factory) -> AsyncIterator[Edge]:
             "MEDIA": f"127.0.0.1:{media_port}",
             "ACCESS_LOG": str(access_log),
             "SUBMIT_TIMEOUT": "1s",
+            "BODY_IDLE_TIMEOUT": "1.5s",
             **services.addresses(),
         }
         async with EdgeProcess(directory / "run", variables, concurrency=1, log=directory / "envoy.log") as process:

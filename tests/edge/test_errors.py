@@ -116,10 +116,16 @@ async def test_headers_that_are_too_large_are_431(edge: Edge):
         (b"GET /health HTTP/1.0\r\n\r\n", 426),
         (b"POST /api/v1/process HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{}", 400),
         (b"GARBAGE\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\n\r\n", 400),
     ],
 )
 async def test_what_is_not_http_1_1_is_told_so_in_json(edge: Edge, request_bytes: bytes, status: int):
     assert (await edge.raw(request_bytes)).is_error(status, "invalid_request")
+
+
+async def test_a_body_that_never_comes_is_408(edge: Edge):
+    request = b"POST /api/v1/process HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 99\r\n\r\n{"
+    assert (await edge.raw(request)).is_error(408, "timeout")
 
 
 async def test_a_route_that_takes_too_long_is_504(edge: Edge):

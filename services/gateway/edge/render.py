@@ -1,7 +1,8 @@
 """Fills in `edge.yaml.tmpl`: `${VAR:-default}` from the caller's variables, and three lists from the protos.
 
 Variables, with defaults: PORT, LISTEN, ADMIN_LISTEN, ADMIN_PORT, NODE_ID, ACCESS_LOG, MAX_BODY_BYTES,
-CORS_ORIGIN_REGEX, READ_TIMEOUT, SUBMIT_TIMEOUT, STREAM_IDLE_TIMEOUT, DNS_LOOKUP_FAMILY.
+CORS_ORIGIN_REGEX, READ_TIMEOUT, SUBMIT_TIMEOUT, BODY_IDLE_TIMEOUT, STREAM_IDLE_TIMEOUT,
+DNS_LOOKUP_FAMILY.
 Needed: one address list a feature in capitals (FRAMES, STITCH, AUDIO, ASSEMBLY, PROBE, TASKS, SERVER), each
 `host:port[,host:port]`. And MEDIA, the plain HTTP/1 server of stored results; without it `/media/` answers 404.
 """

@@ -89,7 +89,11 @@ def _rpc_route(rpc: Rpc) -> Json:
 
 
 def _rest_route(rpc: Rpc, binding: HttpBinding, path: Json) -> Json:
-    route: Json = {"match": path | {"headers": [_method_is({binding.verb})]}, "route": NOT_FOUND}
+    target = NOT_FOUND
+    if not rpc.is_stream:
+        # While the body is awaited this route is the one that counts.
+        target = NOT_FOUND | {"idle_timeout": "${BODY_IDLE_TIMEOUT:-30s}"}
+    route: Json = {"match": path | {"headers": [_method_is({binding.verb})]}, "route": target}
     if rpc.client_streaming:
         route["typed_per_filter_config"] = _UNBUFFERED
     if rpc.server_streaming and binding.path.endswith("/events"):
