@@ -8,7 +8,7 @@ What cannot be proven from one key frame is tried from an earlier one, and in th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
@@ -170,14 +170,14 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
             search.refuse_longer(_declared_seconds(container, stream))
             if stream.codec_context.codec.canonical_name not in _TRUSTED_KEY_FRAMES.split():
                 return None
-            tail = _tail(search, container, stream, attempt)
+            tail, used = _tail(search, container, stream, attempt)
             if tail is None or tail.unbounded:
                 return None
             if not tail.packets and hold_samples:
                 # libavformat does not forget the end of the file that it met while samples were held back if the
                 # first one wanted lies within its read-ahead: then open once more without holding.
                 continue
-            next_attempt = attempt + 1
+            next_attempt = used + 1
             first = (tail.packets[0].pts, tail.packets[0].pos) if tail.packets else None
             if first is None or (first in seen and not search.is_damaged):
                 continue
@@ -217,20 +217,22 @@ def _last_clean(
     return search.found(container, stream, frame, "last_clean_frame")
 
 
-def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
-    """The stream's end as the `attempt`-th try reads it; None where there are no more tries."""
+def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> tuple[Tail | None, int]:
+    """The stream's end as the `attempt`-th try reads it (None where there are no more tries), and the number of the
+    try that it took: where a try finds no key frame the next one follows at once."""
     if search.is_indexed and _is_mov(container) and len(stream.index_entries) > 0:
-        return _indexed_tail(search, container, stream, attempt)
+        return _indexed_tail(search, container, stream, attempt), attempt
     # After a seek in a program stream the parser guesses time stamps, so that is read from its start.
-    if attempt < len(_BACK_SECONDS) and container.format.name != "mpeg":
-        if container.duration is None:
-            return Tail() if attempt else read_tail(container, stream)
+    if attempt < len(_BACK_SECONDS) and container.format.name != "mpeg" and container.duration is not None:
         end = (container.start_time or 0) + container.duration
-        try:
-            container.seek(end - _BACK_SECONDS[attempt] * 1_000_000)
-        except av.error.FFmpegError:
-            return Tail()
-    return read_tail(container, stream)
+        for used, back_seconds in enumerate(_BACK_SECONDS[attempt:], start=attempt):
+            with suppress(av.error.FFmpegError):
+                container.seek(end - back_seconds * 1_000_000)
+                tail = read_tail(container, stream)
+                if tail.packets or tail.unbounded:
+                    return tail, used
+        return Tail(), len(_BACK_SECONDS) - 1
+    return read_tail(container, stream), len(_BACK_SECONDS)
 
 
 def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
