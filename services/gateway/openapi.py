@@ -18,6 +18,7 @@ from services.gateway.openapi_schema import (
 )
 from services.gateway.rpcs import Contract, HttpBinding, Rpc, load_contract
 from shared.errors import ERROR_WORD_NUMBERS
+from shared.rpc.interceptor import needs_key
 
 API_VERSION = "1.0.0"
 
@@ -180,7 +181,7 @@ def _operation(contract: Contract, rpc: Rpc, binding: HttpBinding, number: int) 
     }
     if comment.removesuffix(".") != summary:
         operation["description"] = comment
-    if rpc.is_open:
+    if not needs_key(rpc.grpc_path):
         operation["security"] = []
     if parameters := _parameters(contract, rpc, binding):
         operation["parameters"] = parameters
@@ -244,7 +245,7 @@ def _errors(contract: Contract, rpc: Rpc, binding: HttpBinding) -> Json:
     has_input = bool(contract.messages[rpc.input_type].field)
     if has_input:
         statuses.add(400)
-    if not rpc.is_open:
+    if needs_key(rpc.grpc_path):
         statuses.add(401)
     if "task_id" in fields(contract, rpc.input_type) or "{" in binding.path:
         statuses.add(404)

@@ -22,17 +22,6 @@ PACKAGE_ROOT = "lastframe."
 _SYNTAX, _MESSAGES, _SERVICES = 12, 4, 6
 _MESSAGE_FIELDS, _SERVICE_METHODS = 2, 2
 
-# What answers without a key. The interceptor is the authority; this list is what the API reference says.
-OPEN_RPCS: frozenset[str] = frozenset(
-    {
-        "lastframe.server.v1.ServerService.GetRoot",
-        "lastframe.server.v1.ServerService.GetHealth",
-        "lastframe.server.v1.SiteService.GetDocs",
-        "lastframe.server.v1.SiteService.GetDocsAsset",
-        "lastframe.server.v1.SiteService.GetOpenapi",
-    }
-)
-
 
 @dataclass(frozen=True)
 class HttpBinding:
@@ -77,10 +66,6 @@ class Rpc:
     def is_submit(self) -> bool:
         """Queues a task: the reply is one of the `…Accepted` messages."""
         return self.output_type.endswith("Accepted")
-
-    @property
-    def is_open(self) -> bool:
-        return self.full_name in OPEN_RPCS
 
 
 @dataclass(frozen=True)
