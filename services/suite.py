@@ -17,11 +17,14 @@ import structlog
 from lastframe.server.v1 import server_pb2_grpc
 from lastframe.tasks.v1 import tasks_pb2_grpc
 
+from services.audio.feature import FEATURE as AUDIO
 from services.frames.feature import FEATURE as FRAMES
 from services.gateway.edge.launcher import EdgeProcess
 from services.gateway.server import Deployment, ServerService
 from services.gateway.site import SiteService
 from services.gateway.tasks import TasksService
+from services.probe.feature import FEATURE as PROBE
+from services.stitch.feature import FEATURE as STITCH
 from shared.backends.embedded.media_server import MediaServer
 from shared.jobs.ledger import Ledger
 from shared.rpc.submit import Submitter
@@ -31,7 +34,7 @@ from shared.runtime.wiring import Backends, WorkerRole, make_rpc_server, open_ba
 
 log = structlog.get_logger(__name__)
 
-FEATURES: Sequence[Feature] = (FRAMES,)
+FEATURES: Sequence[Feature] = (FRAMES, STITCH, AUDIO, PROBE)
 WORKER = "suite"
 RPC_GRACE_SECONDS = 2.0
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from lastframe.audio.v1 import audio_pb2, audio_pb2_grpc
 from lastframe.tasks.v1 import tasks_pb2
 
+from services.audio.silence import is_silence, silence_seconds
 from shared.errors import InvalidRequest
 from shared.rpc.submit import Submitter, accepted, optional_fields
 from shared.tasks import TaskKind
-
-SILENCE_PREFIX = "empty:"
-MIN_SILENCE_SECONDS = 0.1
-MAX_SILENCE_SECONDS = 3600.0
-DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
 class AudioService(audio_pb2_grpc.AudioServiceServicer):
@@ -26,11 +21,11 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):
         items = list(request.audio_urls)
         for index, item in enumerate(items):
             field = f"audio_urls[{index}]"
-            if item.lower().startswith(SILENCE_PREFIX):
+            if is_silence(item):
                 silence_seconds(item, field)
             else:
                 self._submitter.check_source(item, field, "invalid_audio_url")
-        if all(item.lower().startswith(SILENCE_PREFIX) for item in items):
+        if all(is_silence(item) for item in items):
             raise InvalidRequest("audio_urls: at least one item must be a URL", input_name="audio_urls")
         options = optional_fields(
             request, "output_format", "sample_rate", "channels", "bitrate", "normalize_lufs", "declick"
@@ -66,19 +61,3 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
         )
         return accepted(task, "Music track mixing queued successfully")
-
-
-def silence_seconds(item: str, field: str) -> float:
-    """The length of an `empty:SECONDS` item.
-
-    Raises:
-        InvalidRequest: not a decimal number of 0.1 to 3600 seconds; names the item.
-    """
-    text = item[len(SILENCE_PREFIX) :]
-    if not DECIMAL.fullmatch(text) or not MIN_SILENCE_SECONDS <= float(text) <= MAX_SILENCE_SECONDS:
-        raise InvalidRequest(
-            f"{field}: silence must be empty:SECONDS with 0.1 to 3600 seconds, not {item[:40]!r}",
-            word="invalid_silence",
-            input_name=field,
-        )
-    return float(text)

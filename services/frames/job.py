@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from services.frames.last_frame import extract
-from shared.facts import present
 from shared.jobs.context import JobContext
 from shared.tasks import Success
 
@@ -16,12 +15,4 @@ async def extract_last_frame(context: JobContext) -> Success:
     context.progress("uploading", 0.95)
     extension = frame.file_name.rpartition(".")[2]
     url = await context.publish(frame.file_name, f"{task.task_id}.{extension}", frame.content_type)
-    facts = present(frame, without=("file_name", "content_type"))
-    return Success(
-        outputs={"image_url": url},
-        metadata={
-            **facts,
-            "bytes_fetched": context.bytes_fetched,
-            "processing_time": round(context.elapsed_seconds, 3),
-        },
-    )
+    return context.success({"image_url": url}, frame, without=("file_name", "content_type"))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.errors import LastFrameError, ProcessingTimeout, Unavailable
+from shared.facts import present
 from shared.jobs.child import ChildPool, LocalSource, result_path
 from shared.ports import ObjectStore, RemoteSource, SourceLimits, SourceOpener
-from shared.tasks import Task
+from shared.tasks import Success, Task
 
 Result = TypeVar("Result")
 
@@ -30,6 +31,26 @@ class JobLimits:
     deadline_seconds: float
     threads: int
     accelerator: str = "cpu"
+
+
+class PhaseClock:
+    """How long each phase of a job took, in seconds."""
+
+    def __init__(self) -> None:
+        self._phase: str | None = None
+        self._since = 0.0
+        self._spent: dict[str, float] = {}
+
+    def enter(self, phase: str) -> None:
+        now = time.monotonic()
+        if self._phase is not None:
+            self._spent[self._phase] = self._spent.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = phase, now
+
+    def seconds(self) -> dict[str, float]:
+        if self._phase is not None:
+            self.enter(self._phase)
+        return {phase: round(spent, 3) for phase, spent in self._spent.items()}
 
 
 class JobContext:
@@ -64,6 +85,7 @@ class JobContext:
         self._wanted: list[str] = []
         self._published: list[str] = []
         self._started = time.monotonic()
+        self._clock = PhaseClock()
 
     @property
     def bytes_fetched(self) -> int:
@@ -75,7 +97,20 @@ class JobContext:
 
     def progress(self, phase: str, fraction: float) -> None:
         """Report what the job is doing and how much of the whole job (0-1) is behind it."""
+        self._clock.enter(phase)
         self._report(phase, fraction)
+
+    def success(self, outputs: Mapping[str, str], result: Any, *, without: Collection[str] = ()) -> Success:
+        """What a finished job leaves: its URLs, the step's facts less `without`, and what the job itself cost."""
+        return Success(
+            outputs=outputs,
+            metadata={
+                **present(result, without=without),
+                "bytes_fetched": self.bytes_fetched,
+                "phase_seconds": self._clock.seconds(),
+                "processing_time": round(self.elapsed_seconds, 3),
+            },
+        )
 
     async def open(self, url: str, *, label: str, error_word: str = "invalid_media_url") -> RemoteSource:
         """A source that is read by ranges; costs only what is read. Closed with the context."""

@@ -1,0 +1,60 @@
+# `make` lists what there is. Each target sets up what it needs.
+.DEFAULT_GOAL := help
+.ONESHELL:
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON_IN_VENV := .venv/bin/python
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+.PHONY: demo
+demo: setup-runtime ## one last-frame job from start to finish (VIDEO=path or URL)
+	@$(PYTHON_IN_VENV) scripts/demo.py $(if $(VIDEO),--video "$(VIDEO)")
+
+.PHONY: run
+run: setup-runtime ## the suite in the foreground at http://127.0.0.1:8000
+	@LASTFRAME_SHOW_KEY=1 exec $(PYTHON_IN_VENV) -m services
+
+##@ Check
+.PHONY: test
+test: setup-test ## all tests, with real Envoy, mongod, redis, rabbitmq and S3 (TESTS=path or -k to choose)
+	@$(PYTHON_IN_VENV) -m pytest $(TESTS)
+
+.PHONY: check
+check: setup-dev ## format, lint, types, import direction, protos, manifests
+	@scripts/check.sh
+
+.PHONY: format
+format: setup-dev ## rewrite the code in the house's format
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+.PHONY: bench
+bench: setup-test ## measurements against named peers; see bench/README.md
+	@cat bench/README.md
+
+##@ Make
+.PHONY: protos
+protos: setup-test ## regenerate the stubs beside the protos
+	@$(PYTHON_IN_VENV) scripts/generate_protos.py
+
+.PHONY: lock
+lock: setup-dev ## resolve requirements/*.in again, with hashes
+	@for level in runtime test dev; do
+	@	.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	@		-q --upgrade requirements/$$level.in -o requirements/$$level.txt
+	@done
+	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	@	-q --upgrade --no-deps requirements/assets.in -o requirements/assets.txt
+
+##@ Production
+.PHONY: stack
+stack: setup-test ## real rabbitmq-server, mongod, redis-server and an S3 server in the foreground
+	@exec $(PYTHON_IN_VENV) -m deploy.stack
+
+.PHONY: setup-runtime setup-test setup-dev
+setup-runtime setup-test setup-dev: setup-%:
+	@scripts/setup.sh $*

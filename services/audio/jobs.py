@@ -1,0 +1,49 @@
+"""The audio jobs: sounds joined to the sample, music laid under a video."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.audio.mix_music import mix_music
+from services.audio.silence import is_silence, silence_seconds
+from services.audio.stitch_audio import stitch_audio
+from shared.jobs.context import JobContext
+from shared.tasks import Success
+
+FILE_FACTS = ("file_name", "content_type")
+
+
+async def join_sounds(context: JobContext) -> Success:
+    """Downloads each distinct URL once, however often it stands in the list."""
+    task = context.task
+    wanted: dict[str, str] = {}
+    for index, item in enumerate(task.inputs["audio_urls"]):
+        if not is_silence(item):
+            wanted.setdefault(item, f"audio_urls[{index}]")
+    sources = await context.download_all([(url, label, "invalid_audio_url") for url, label in wanted.items()])
+    order = {url: position for position, url in enumerate(wanted)}
+    parts: list[dict[str, Any]] = [
+        {"silence_seconds": silence_seconds(item, f"audio_urls[{index}]")}
+        if is_silence(item)
+        else {"source": order[item]}
+        for index, item in enumerate(task.inputs["audio_urls"])
+    ]
+    joined = await context.run(stitch_audio, share=(0.3, 0.9), sources=sources, parts=parts, **task.options)
+    context.progress("uploading", 0.95)
+    extension = joined.file_name.rpartition(".")[2]
+    url = await context.publish(joined.file_name, f"{task.task_id}.{extension}", joined.content_type)
+    return context.success({"audio_result_url": url}, joined, without=FILE_FACTS)
+
+
+async def lay_music(context: JobContext) -> Success:
+    task = context.task
+    video, music = await context.download_all(
+        [
+            (task.inputs["video_url"], "video_url", "invalid_video_url"),
+            (task.inputs["music_url"], "music_url", "invalid_audio_url"),
+        ]
+    )
+    mixed = await context.run(mix_music, share=(0.3, 0.9), video=video, music=music, **task.options)
+    context.progress("uploading", 0.95)
+    url = await context.publish(mixed.file_name, f"{task.task_id}.mp4", mixed.content_type)
+    return context.success({"video_result_url": url}, mixed, without=FILE_FACTS)

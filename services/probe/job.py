@@ -1,0 +1,14 @@
+"""The length job: open by ranges, measure in a confined child. It has no result file."""
+
+from __future__ import annotations
+
+from services.probe.length import measure
+from shared.jobs.context import JobContext
+from shared.tasks import Success
+
+
+async def measure_length(context: JobContext) -> Success:
+    context.progress("fetching", 0.0)
+    source = await context.open(context.task.inputs["media_url"], label="media_url")
+    length = await context.run(measure, share=(0.05, 0.95), source=source)
+    return context.success({}, length)
