@@ -7,6 +7,6 @@
 
 `clip` measures, `plan` decides, `movie` writes. `write_join` demuxes and encodes every clip once, whatever the number
 of outputs. `sound` is a `SoundTrack` (rate, channels, exactly `round(plan.duration * rate)` samples of float32
-blocks): stitch takes `clips_sound(plan, ...)`, assembly its own master audio, and None leaves the files mute. The
-iterator is pulled from the AAC encoder's thread, so a caller may tee it into an encoder of its own.
+blocks): stitch takes `clips_sound(plan, ...)`, assembly its own master audio, and None leaves the files mute. Its
+iterator is pulled from another thread, and a caller may tee it into an encoder of its own on the way.
 """

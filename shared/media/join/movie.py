@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from shared.media.audio.writer import SampleEncoder
+from shared.media.audio.channels import LAYOUTS
+from shared.media.join.aac import aac_packets
 from shared.media.join.ahead import ahead
 from shared.media.join.plan import JoinPlan
 from shared.media.join.sound import SoundTrack
@@ -35,7 +37,7 @@ INDEX_BYTES_FIXED = 8192
 
 @dataclass(frozen=True)
 class Output:
-    """One mp4 file to write; `with_sound` on at most one of them."""
+    """One mp4 file to write."""
 
     path: Path
     with_sound: bool
@@ -55,7 +57,7 @@ def write_join(
 ) -> Written:
     """Write the planned join into every output, demuxing and encoding each clip once.
 
-    Sound is encoded to AAC in a thread of its own and interleaved with the picture; it should be as long as the
+    Sound is encoded to AAC in threads of its own and interleaved with the picture; it should be as long as the
     plan's duration. On an error incomplete files are left behind, in the scratch directory.
 
     Raises:
@@ -68,14 +70,12 @@ def write_join(
         for file in files:
             stack.callback(file.container.close)
             file.container.start_encoding()
-        encoder = next((file.sound_encoder for file in files if file.sound_encoder), None)
-        audio: Any = nullcontext(iter(()))
-        if sound is not None and encoder is not None:
-            audio = ahead(_sound_packets(sound, encoder), SOUND_PACKETS_AHEAD)
-        frames = _interleave(plan, files, video_packets(plan, context, warnings.append), stack.enter_context(audio),
-                             context)  # fmt: skip
-        samples = encoder.samples if encoder else 0
-    return Written(frames, samples, tuple(warnings))
+        video = stack.enter_context(closing(video_packets(plan, context, warnings.append)))
+        audio: Iterator[Packet[Any]] = iter(())
+        if sound is not None and any(file.sound for file in files):
+            audio = stack.enter_context(ahead(aac_packets(sound, context.threads), SOUND_PACKETS_AHEAD))
+        frames = _interleave(plan, files, video, audio, sample_rate=sound.sample_rate if sound else 1, context=context)
+    return Written(frames, sound.samples if sound else 0, tuple(warnings))
 
 
 class _Mp4:
@@ -94,12 +94,11 @@ class _Mp4:
         self.video.time_base = Fraction(1, plan.timescale)
         if template.codec_context.codec.canonical_name == "hevc":
             self.video.codec_context.codec_tag = "hvc1"  # Apple players refuse hev1
-        self.sound_rate = sound.sample_rate if sound else 0
-        self.sound_encoder: SampleEncoder | None = None
-        if sound is not None:
-            self.sound_encoder = SampleEncoder(
-                self.container, "aac", sound.sample_rate, sound.channels, bitrate=sound.bitrate
-            )
+        self.sound: AudioStream | None = None
+        if sound is not None:  # describes the packets of `aac_packets`; its own encoder stays idle
+            layout = LAYOUTS[sound.channels]
+            self.sound = self.container.add_stream("aac", rate=sound.sample_rate, layout=layout)
+            self.sound.time_base = Fraction(1, sound.sample_rate)
 
 
 def _index_bytes(plan: JoinPlan, sound: SoundTrack | None) -> int:
@@ -110,29 +109,22 @@ def _index_bytes(plan: JoinPlan, sound: SoundTrack | None) -> int:
     return INDEX_BYTES_FIXED + INDEX_BYTES_PER_SAMPLE * samples + INDEX_BYTES_PER_TIME_RUN * runs
 
 
-def _sound_packets(sound: SoundTrack, encoder: SampleEncoder) -> Iterator[Packet[Any]]:
-    for block in sound.blocks:
-        yield from encoder.encode(block)
-    yield from encoder.finish()
-
-
 def _interleave(
     plan: JoinPlan,
     files: Sequence[_Mp4],
     video: Iterator[Packet[Any]],
     audio: Iterator[Packet[Any]],
+    *,
+    sample_rate: int,
     context: StepContext,
 ) -> int:
     """Mux both streams in the order of their decoding times; returns the number of pictures."""
-    with_sound = next((file for file in files if file.sound_encoder), None)
     total, frames = float(plan.duration * plan.timescale), 0
-    rate = with_sound.sound_rate if with_sound else 0
     waiting = next(audio, None)
     for packet in video:
         assert packet.dts is not None
-        while waiting is not None and (waiting.dts or 0) * plan.timescale < packet.dts * rate:
-            assert with_sound is not None
-            with_sound.container.mux_one(waiting)
+        while waiting is not None and (waiting.dts or 0) * plan.timescale < packet.dts * sample_rate:
+            _mux_sound(files, waiting)
             waiting = next(audio, None)
         for file in files:
             packet.stream = file.video
@@ -141,8 +133,14 @@ def _interleave(
         if frames % PACKETS_PER_PROGRESS == 0:
             context.progress("joining", max(0.0, min(1.0, packet.dts / total)))
     while waiting is not None:
-        assert with_sound is not None
-        with_sound.container.mux_one(waiting)
+        _mux_sound(files, waiting)
         waiting = next(audio, None)
     context.progress("joining", 1.0)
     return frames
+
+
+def _mux_sound(files: Sequence[_Mp4], packet: Packet[Any]) -> None:
+    for file in files:
+        if file.sound is not None:
+            packet.stream = file.sound
+            file.container.mux_one(packet)

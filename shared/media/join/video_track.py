@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -58,7 +58,9 @@ def _encoded_sets(plan: JoinPlan) -> list[ParameterSets]:
     return [sets]
 
 
-def video_packets(plan: JoinPlan, context: StepContext, warn: Callable[[str], None]) -> Iterator[Packet[Any]]:
+def video_packets(
+    plan: JoinPlan, context: StepContext, warn: Callable[[str], None]
+) -> Generator[Packet[Any], None, None]:
     """Every packet of the joined picture in decoding order, timed in ticks of 1/`plan.timescale` seconds.
 
     The encoder works in a thread, ahead of the copying.
