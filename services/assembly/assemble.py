@@ -1,0 +1,195 @@
+"""Scenes and a master audio become a movie: the media step of `POST /api/v1/video/assemble-movie`.
+
+Each scene is demuxed once; its packets go into two mp4 files. The master audio is decoded once; its samples go to an
+AAC and an MP3 encoder, each in a thread of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Final, TypedDict
+
+import av
+
+from services.assembly.background import BackgroundWriter
+from services.assembly.master_audio import MasterAudio, master_blocks, measure_master
+from services.assembly.sync import plan_sync
+from shared.errors import InvalidRequest
+from shared.media.audio import Block
+from shared.media.audio.channels import LAYOUTS, remix
+from shared.media.audio.formats import FORMATS
+from shared.media.audio.writer import AudioWriter
+from shared.media.join.ahead import ahead
+from shared.media.join.clip import Clip, read_clip
+from shared.media.join.look import read_wishes
+from shared.media.join.movie import Output, write_join
+from shared.media.join.plan import plan_join
+from shared.media.join.sound import SoundTrack
+from shared.media.source import ByteSource
+from shared.media.step import StepContext
+
+FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY = "full.mp4", "video_only.mp4", "audio_only.mp3"
+FEWEST_SCENES, MOST_SCENES = 1, 20
+TOLERATED_DIFFERENCE_SECONDS: Final = 0.5
+"""Between an expected and a measured duration; more is reported."""
+MP3: Final = FORMATS["mp3"]
+_MP3_SHARE: Final = {"low": Fraction(2, 3), "medium": Fraction(5, 6), "high": Fraction(1)}
+_BLOCKS_AHEAD: Final = 8
+
+
+class FileSizes(TypedDict):
+    full_video: int
+    video_only: int
+    audio_only: int
+
+
+class Copied(TypedDict):
+    index: int
+
+
+class Reencoded(TypedDict):
+    index: int
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A movie that was made; file names are in the scratch directory.
+
+    Attributes:
+        total_video_duration: seconds of picture in the movie.
+        audio_duration: seconds of the master as found.
+        output_resolution: of the movie as shown, `1920x1080`.
+        file_sizes: bytes.
+        audio_stretch_ratio: new length of the audio over its old one; 1.0 where its tempo was not touched.
+        frames: pictures in either video; samples: per channel in the MP3 (and in the full video's sound).
+        copied, reencoded: which scenes went through untouched, and why the others did not.
+        warnings: expected durations that were missed, and whatever else is not as asked.
+    """
+
+    full_video: str
+    video_only: str
+    audio_only: str
+    total_scenes: int
+    total_video_duration: float
+    audio_duration: float
+    output_resolution: str
+    file_sizes: FileSizes
+    audio_stretch_ratio: float
+    frames: int
+    samples: int
+    copied: list[Copied]
+    reencoded: list[Reencoded]
+    warnings: list[str]
+
+
+def assemble(
+    context: StepContext,
+    scenes: Sequence[ByteSource],
+    master: ByteSource,
+    *,
+    quality: str = "high",
+    resolution: str | None = None,
+    audio_sync_mode: str = "stretch_to_fit",
+    include_audio: bool = True,
+    expected_scene_seconds: Sequence[float | None] = (),
+    expected_audio_seconds: float | None = None,
+) -> Assembly:
+    """Write `FULL_VIDEO`, `VIDEO_ONLY` and `AUDIO_ONLY` into `context.scratch`.
+
+    Args:
+        scenes: 1 to 20 in playing order, best local (each is read two or three times); errors carry their labels.
+        master: the sound of the whole movie; the scenes' own sound is not used.
+        quality: `low`, `medium` or `high`: of scenes that must be encoded, and of the MP3.
+        resolution: `source` or None, `480p`, `720p`, `1080p`, `1440p`, `4k`; letterboxed.
+        audio_sync_mode: see `plan_sync`.
+        include_audio: False makes the full video mute; the MP3 is written all the same.
+        expected_scene_seconds: one a scene, None where nothing was expected.
+
+    Raises:
+        InvalidRequest: an option that does not exist, too few or too many scenes.
+        ProcessingFailed: `audio_sync_failed`.
+        LastFrameError: an input that cannot be used; it names the input.
+    """
+    if not FEWEST_SCENES <= len(scenes) <= MOST_SCENES:
+        raise InvalidRequest("1 to 20 scenes are needed", input_name="scene_videos")
+    wishes = read_wishes("auto", resolution, None, quality)
+    sound = measure_master(master)
+    clips: list[Clip] = []
+    for index, scene in enumerate(scenes):
+        context.progress("reading", index / len(scenes))
+        clips.append(replace(read_clip(index, scene, context), sound=None))
+    joined = plan_join(clips, wishes)
+    sync = plan_sync(audio_sync_mode, sound.seconds, joined.duration, sound.sample_rate)
+
+    full, silent, mp3 = (context.scratch / name for name in (FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY))
+    outputs = [Output(full, with_sound=include_audio), Output(silent, with_sound=False)]
+    writer = _mp3_writer(mp3, sound, wishes.quality)
+    with ahead(master_blocks(sound, sync), _BLOCKS_AHEAD) as blocks, BackgroundWriter(writer) as audio_only:
+        heard = _both(blocks, audio_only, sound.channels)
+        # Index room for sound that turns out longer than measured, in the one mode that does not cut it.
+        most_samples = sync.samples if sync.is_exact else sync.samples + sound.sample_rate * 10
+        track = SoundTrack(sound.sample_rate, sound.channels, most_samples, heard) if include_audio else None
+        written = write_join(joined, outputs, context, track)
+        for _ in heard:  # what no AAC encoder pulled: all of it in a mute movie
+            pass
+
+    warnings = _unexpected(clips, expected_scene_seconds, sound, expected_audio_seconds)
+    warnings += [*joined.warnings, *written.warnings, *([sync.warning] if sync.warning else [])]
+    width, height = joined.display_size
+    return Assembly(
+        full_video=FULL_VIDEO,
+        video_only=VIDEO_ONLY,
+        audio_only=AUDIO_ONLY,
+        total_scenes=len(scenes),
+        total_video_duration=round(float(joined.duration), 3),
+        audio_duration=round(float(sound.seconds), 3),
+        output_resolution=f"{width}x{height}",
+        file_sizes={
+            "full_video": full.stat().st_size,
+            "video_only": silent.stat().st_size,
+            "audio_only": mp3.stat().st_size,
+        },
+        audio_stretch_ratio=sync.stretch_ratio,
+        frames=written.frames,
+        samples=writer.samples,
+        copied=[{"index": part.clip.index} for part in joined.copied],
+        reencoded=[{"index": part.clip.index, "reasons": list(part.reasons)} for part in joined.encoded],
+        warnings=warnings,
+    )
+
+
+def _mp3_writer(path: Path, sound: MasterAudio, quality: str) -> AudioWriter:
+    channels = min(sound.channels, MP3.most_channels)
+    bitrate = MP3.default_bitrate(sound.sample_rate, channels)
+    share = _MP3_SHARE[quality]
+    return AudioWriter(
+        path, MP3, sound.sample_rate, channels, bitrate=8000 * round(bitrate * share / 8000) if bitrate else None
+    )
+
+
+def _both(blocks: Iterator[Block], audio_only: BackgroundWriter, channels: int) -> Iterator[Block]:
+    """Pass the blocks on, having given them to the MP3 (in stereo at most) first."""
+    names = [channel.name for channel in av.AudioLayout(LAYOUTS[channels]).channels]
+    for block in blocks:
+        narrow = block if channels <= MP3.most_channels else remix(block, names, MP3.most_channels)
+        audio_only.write(narrow)
+        yield block
+
+
+def _unexpected(
+    clips: Sequence[Clip],
+    expected_scenes: Sequence[float | None],
+    sound: MasterAudio,
+    expected_audio: float | None,
+) -> list[str]:
+    pairs = [(clip.label, expected, clip.duration) for clip, expected in zip(clips, expected_scenes, strict=False)]
+    pairs.append((sound.source.label, expected_audio, sound.seconds))
+    return [
+        f"{label}: {expected:.3f} s were expected, {float(found):.3f} s were found"
+        for label, expected, found in pairs
+        if expected is not None and abs(expected - float(found)) > TOLERATED_DIFFERENCE_SECONDS
+    ]
