@@ -21,7 +21,7 @@ from av.packet import Packet
 
 from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS
-from shared.media.join.sound import SoundTrack
+from shared.media.join.sound import AAC, SoundTrack
 
 FRAME_SAMPLES = 1024
 SPAN_FRAMES = 512
@@ -70,8 +70,7 @@ def _encode(sound: SoundTrack, start: int, samples: Block, is_last: bool) -> lis
     assert isinstance(encoder, AudioCodecContext)
     encoder.sample_rate, encoder.layout, encoder.format = sound.sample_rate, LAYOUTS[sound.channels], "fltp"
     encoder.time_base = Fraction(1, sound.sample_rate)
-    if sound.bitrate is not None:
-        encoder.bit_rate = sound.bitrate
+    encoder.bit_rate = sound.bitrate or AAC.default_bitrate(sound.sample_rate, sound.channels) or 0
     packets: list[Packet[Any]] = []
     if samples.shape[1]:
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=LAYOUTS[sound.channels])

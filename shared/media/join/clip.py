@@ -40,11 +40,11 @@ _FALLBACK_RATE = Fraction(25)
 
 @dataclass(frozen=True)
 class Sound:
-    """A clip's first audio stream: samples a second, channels, and where it begins on the clip's own clock."""
+    """A clip's first audio stream: samples, channels and coded bits a second (0 where the file does not say)."""
 
-    codec: str
     sample_rate: int
     channels: int
+    bitrate: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
         sounds = audio_streams(container)
         sound = None
         if sounds and sounds[0].rate:
-            sound = Sound(sounds[0].codec_context.name, sounds[0].rate, sounds[0].channels)
+            sound = Sound(sounds[0].rate, sounds[0].channels, sounds[0].bit_rate or 0)
         only(container, [stream])
         scan = _Scan(container, stream)
         scan.run(context.max_duration_seconds)

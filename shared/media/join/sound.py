@@ -19,28 +19,31 @@ HIGHEST_RATE = 48_000
 """What every browser and phone plays; higher rates are brought down to it."""
 
 MOST_CHANNELS = 6
+LEAST_BITRATE, MOST_BITRATE = 72_000, 96_000
+"""Bit/s a channel: what AAC-LC needs to lose next to nothing twice; more only where the clips themselves have more."""
 
 
 @dataclass(frozen=True)
 class SoundShape:
-    """Samples a second and channels of a join."""
+    """Samples a second, channels and AAC bits a second of a join."""
 
     sample_rate: int
     channels: int
+    bitrate: int
 
 
 @dataclass(frozen=True)
 class SoundTrack:
-    """Sound for the muxer: `samples` samples a channel, float32 blocks of any length, exactly as many in all."""
+    """Sound for the muxer: `samples` samples a channel, float32 blocks of any length, exactly as many in all.
+
+    `bitrate` is AAC's, in bit/s; None for what is transparent at this rate and layout.
+    """
 
     sample_rate: int
     channels: int
     samples: int
     blocks: Iterator[Block]
-
-    @property
-    def bitrate(self) -> int | None:
-        return AAC.default_bitrate(self.sample_rate, self.channels)
+    bitrate: int | None = None
 
 
 def clips_sound(plan: JoinPlan, warn: Callable[[str], None]) -> SoundTrack | None:
@@ -54,7 +57,7 @@ def clips_sound(plan: JoinPlan, warn: Callable[[str], None]) -> SoundTrack | Non
     if shape is None:
         return None
     rate, channels = shape.sample_rate, shape.channels
-    return SoundTrack(rate, channels, round(plan.duration * rate), _blocks(plan, shape, warn))
+    return SoundTrack(rate, channels, round(plan.duration * rate), _blocks(plan, shape, warn), shape.bitrate)
 
 
 def sound_shape(plan: JoinPlan) -> SoundShape | None:
@@ -63,7 +66,10 @@ def sound_shape(plan: JoinPlan) -> SoundShape | None:
     if not sounds:
         return None
     rate = min(AAC.sample_rate_for(max(sound.sample_rate for sound in sounds)), HIGHEST_RATE)
-    return SoundShape(rate, channels_for(max(sound.channels for sound in sounds), MOST_CHANNELS))
+    channels = channels_for(max(sound.channels for sound in sounds), MOST_CHANNELS)
+    finest = max(sound.bitrate // sound.channels for sound in sounds)
+    bitrate = min(max(finest, LEAST_BITRATE), MOST_BITRATE) * channels * rate // HIGHEST_RATE
+    return SoundShape(rate, channels, bitrate)
 
 
 def clock_error_seconds(plan: JoinPlan, sample_rate: int) -> Fraction:
