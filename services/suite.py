@@ -94,7 +94,7 @@ class Suite:
         for name in broken:
             log.error("part_broke", part=name)
         server_service.draining = True
-        await edge.stop()
+        await edge.stop(grace_seconds=RPC_GRACE_SECONDS)
         if not work.done():
             await worker.drain(0.0 if broken else self._settings.drain_seconds)
         for task in (crash, stop):
