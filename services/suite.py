@@ -9,32 +9,26 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import grpc
 import structlog
-from lastframe.server.v1 import server_pb2_grpc
-from lastframe.tasks.v1 import tasks_pb2_grpc
 
+from services.assembly.feature import FEATURE as ASSEMBLY
 from services.audio.feature import FEATURE as AUDIO
 from services.frames.feature import FEATURE as FRAMES
 from services.gateway.edge.launcher import EdgeProcess
-from services.gateway.server import Deployment, ServerService
-from services.gateway.site import SiteService
-from services.gateway.tasks import TasksService
+from services.gateway.feature import gateway_feature
+from services.gateway.server import ServerService
 from services.probe.feature import FEATURE as PROBE
 from services.stitch.feature import FEATURE as STITCH
 from shared.backends.embedded.media_server import MediaServer
-from shared.jobs.ledger import Ledger
-from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
 from shared.runtime.settings import Settings
 from shared.runtime.wiring import Backends, WorkerRole, make_rpc_server, open_backends
 
 log = structlog.get_logger(__name__)
 
-FEATURES: Sequence[Feature] = (FRAMES, STITCH, AUDIO, PROBE)
+FEATURES: Sequence[Feature] = (FRAMES, STITCH, AUDIO, ASSEMBLY, PROBE)
 WORKER = "suite"
 RPC_GRACE_SECONDS = 2.0
 
@@ -69,13 +63,7 @@ class Suite:
             stack.push_async_callback(worker.stop)
             media_port = await media.start()
             stack.push_async_callback(media.stop)
-            server_service = ServerService(
-                backends.ledger,
-                backends.objects,
-                backends.gpu,
-                Deployment(_version(), settings.max_concurrent_tasks, backends.embedded, worker.sandbox),
-            )
-            gateway = _gateway_feature(server_service, backends)
+            gateway, server_service = gateway_feature(settings, backends, worker.sandbox)
             rpc = make_rpc_server(settings, backends, [*FEATURES, gateway], "127.0.0.1:0")
             await rpc.start()
             stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
@@ -130,23 +118,6 @@ class Suite:
             )
 
 
-def _gateway_feature(server_service: ServerService, backends: Backends) -> Feature:
-    def register(submitter: Submitter, ledger: Ledger, server: grpc.aio.Server) -> None:
-        tasks_pb2_grpc.add_TasksServiceServicer_to_server(TasksService(ledger, backends.policy), server)
-        server_pb2_grpc.add_ServerServiceServicer_to_server(server_service, server)
-        server_pb2_grpc.add_SiteServiceServicer_to_server(SiteService(), server)
-
-    return Feature(
-        name="gateway",
-        service_names=(
-            "lastframe.tasks.v1.TasksService",
-            "lastframe.server.v1.ServerService",
-            "lastframe.server.v1.SiteService",
-        ),
-        register=register,
-    )
-
-
 @contextlib.contextmanager
 def _exclusive(directory: Path) -> Iterator[None]:
     """Holds the data directory's lock, so that no second suite frees this one's leases and sweeps its scratch."""
@@ -158,13 +129,6 @@ def _exclusive(directory: Path) -> Iterator[None]:
                 f"another suite is running on {directory}; stop it or set LASTFRAME_DATA_DIR to another directory"
             ) from None
         yield
-
-
-def _version() -> str:
-    try:
-        return version("lastframe-suite")
-    except PackageNotFoundError:
-        return "1.0.0"
 
 
 def _say(line: str) -> None:

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final
 
 import av
+from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from services.assembly.background import BackgroundWriter
 from services.assembly.master_audio import MasterAudio, master_blocks, measure_master

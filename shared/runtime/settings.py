@@ -22,6 +22,8 @@ class Settings(BaseSettings):
 
     port: int = Field(8000, ge=1, le=65535, description="where Envoy serves REST and gRPC")
     bind_address: str = Field("127.0.0.1", description="the address that Envoy listens on")
+    rpc_bind_address: str = Field("127.0.0.1", description="where a role's gRPC server listens, in production")
+    rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
     data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")
     api_keys: str = Field("", description="name=key,name2=key2; one is generated when empty (embedded only)")
     admin_keys: str = Field("", description="names of keys that may see every key's tasks, comma-separated")

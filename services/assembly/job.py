@@ -1,0 +1,40 @@
+"""The assembly job: download in parallel, assemble in a confined child, publish three files."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.assembly.assemble import assemble
+from shared.jobs.context import JobContext
+from shared.tasks import Success
+
+
+async def assemble_movie(context: JobContext) -> Success:
+    """The three results are uploaded side by side; the task shows all of them or none."""
+    task_id, options = context.task.task_id, context.task.options
+    *scenes, master = await context.download_all(
+        [
+            *((scene["video_url"], scene["label"], "scene_video_missing") for scene in options["scenes"]),
+            (options["master"]["audio_url"], "master_audio.audio_url", "invalid_audio_url"),
+        ]
+    )
+    movie = await context.run(
+        assemble,
+        share=(0.3, 0.85),
+        scenes=scenes,
+        master=master,
+        expected_scene_seconds=[scene.get("expected_duration") for scene in options["scenes"]],
+        expected_audio_seconds=options["master"].get("expected_duration"),
+        **options["settings"],
+    )
+    context.progress("uploading", 0.9)
+    full, silent, sound = await asyncio.gather(
+        context.publish(movie.full_video, f"final_movie_{task_id}.mp4", "video/mp4"),
+        context.publish(movie.video_only, f"final_movie_video_only_{task_id}.mp4", "video/mp4"),
+        context.publish(movie.audio_only, f"final_movie_audio_only_{task_id}.mp3", "audio/mpeg"),
+    )
+    return context.success(
+        {"full_video_url": full, "video_only_url": silent, "audio_only_url": sound},
+        movie,
+        without=("full_video", "video_only", "audio_only"),
+    )
