@@ -80,7 +80,11 @@ class Server:
         self._end(signal.SIGKILL)
 
     def freeze(self) -> None:
-        self._processes[-1].send_signal(signal.SIGSTOP)
+        """Returns when every thread has stopped: on a busy machine some run on for a while."""
+        process = self._processes[-1]
+        process.send_signal(signal.SIGSTOP)
+        while not all(_is_stopped(thread) for thread in Path(f"/proc/{process.pid}/task").iterdir()):
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         self._processes[-1].send_signal(signal.SIGCONT)
@@ -117,6 +121,11 @@ class Server:
 
     def _log_tail(self) -> str:
         return (self.directory / "log").read_text(errors="replace")[-2000:]
+
+
+def _is_stopped(thread: Path) -> bool:
+    # proc(5): the state follows the command's name, which is in parentheses
+    return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
 
 
 _LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec

@@ -6,6 +6,7 @@ Used by the embedded queue always, and by a broker's queue while the broker is a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable
 
 from shared.ports import Hint
@@ -60,26 +61,20 @@ class Slots:
 
         return Hint(None, done, later)
 
-    async def looks(self, wanted: Callable[[], bool] = lambda: True) -> AsyncIterator[Hint]:
-        """Rounds of hints, one a free slot; a round ends early when the store had nothing. The next round begins when
-        `look` is set, or after half a second. No round begins while `wanted` says no."""
-        while True:
-            await self.free.wait()
-            if wanted():
-                self.look.clear()
-                self._store_was_empty = False
-                for _ in range(self._slots - self._taken):
-                    yield self.look_hint()
-                    if self._store_was_empty or self._taken >= self._slots:
-                        break
-            await self._ring_or_tick()
+    async def round(self) -> AsyncIterator[Hint]:
+        """Hints, one a free slot; ends early when the store had nothing."""
+        self._store_was_empty = False
+        for _ in range(self._slots - self._taken):
+            yield self.look_hint()
+            if self._store_was_empty or self._taken >= self._slots:
+                break
 
-    async def _ring_or_tick(self) -> None:
-        try:
+    async def ring_or_tick(self) -> None:
+        """Until `look` is set (then cleared), at most half a second."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(TICK_SECONDS):
                 await self.look.wait()
-        except TimeoutError:
-            pass
+        self.look.clear()
 
     def _update(self) -> None:
         if self._taken < self._slots:

@@ -15,6 +15,9 @@ from shared.backends.embedded.local_queue import LocalQueue
 from shared.backends.embedded.memory_live import MemoryLive
 from shared.backends.embedded.sqlite_store import SqliteStore
 from shared.backends.mongo import MongoStore
+from shared.backends.rabbit import RabbitQueue
+from shared.backends.rabbit_link import Link
+from shared.backends.rabbit_topology import DEAD, DELAYS_SECONDS, FEATURES, delay_name, queue_name
 from shared.ports import JobQueue, LiveState, ObjectStore, TaskStore
 from tests.support.servers import mongo_server, rabbit_server, redis_server, s3_server  # noqa: F401  fixtures
 
@@ -59,18 +62,28 @@ async def store(open_store: OpenStore) -> TaskStore:
     return await open_store()
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture(params=["local", pytest.param("rabbit", marks=REAL)])
 async def open_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenQueue]:
     """Opens one more handle on the test's own queue, as another process would."""
+    server = request.getfixturevalue("rabbit_server") if request.param == "rabbit" else None
+    if server is not None:
+        await empty_queues(server.url)
     async with AsyncExitStack() as stack:
 
         async def open_one() -> JobQueue:
-            queue = LocalQueue(tmp_path / "queue")
+            queue: JobQueue = LocalQueue(tmp_path / "queue") if server is None else RabbitQueue(server.url)
             await queue.open()
             stack.push_async_callback(queue.close)
             return queue
 
         yield open_one
+
+
+async def empty_queues(url: str) -> None:
+    link = await Link.connect(url, confirms=True)
+    for name in (DEAD, *map(queue_name, FEATURES), *map(delay_name, DELAYS_SECONDS)):
+        await (await link.channel.get_queue(name, ensure=False)).purge()
+    await link.close()
 
 
 @pytest.fixture

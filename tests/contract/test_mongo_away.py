@@ -15,15 +15,15 @@ from shared.backends.mongo import MongoStore
 from shared.errors import ConfigurationError, Unavailable
 from shared.tasks import Success
 from tests.contract.test_task_store import DONE, must_get, new
-from tests.support.servers import running
+from tests.support.servers import hurting, running
 
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="module")
-def mongo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongo]:
-    """A server of this module's own, to be hurt."""
-    yield from running(Mongo(tmp_path_factory.mktemp("mongo-hurt")))
+@pytest.fixture
+def mongo(mongo_server: Mongo) -> Iterator[Mongo]:
+    with hurting(mongo_server):
+        yield mongo_server
 
 
 async def test_no_server_is_unavailable_within_seconds() -> None:

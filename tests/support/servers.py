@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pytest
@@ -46,3 +47,15 @@ def rabbit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     yield from running(S3(tmp_path_factory.mktemp("s3")))
+
+
+@contextmanager
+def hurting(server: Server) -> Iterator[None]:
+    """Whatever a test does to a session's server, the next test finds it running."""
+    try:
+        yield
+    finally:
+        if server.is_running():
+            server.thaw()
+        else:
+            server.start()

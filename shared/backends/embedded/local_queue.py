@@ -45,8 +45,11 @@ class LocalQueue:
         places = Slots(slots)
         name = self._doorbell.listen(lambda word: places.look.set() if word in wanted else None)
         try:
-            async for hint in places.looks():
-                yield hint
+            while True:
+                await places.free.wait()
+                async for hint in places.round():
+                    yield hint
+                await places.ring_or_tick()
         finally:
             self._doorbell.silence(name)
 
