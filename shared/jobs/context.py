@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.errors import LastFrameError, ProcessingTimeout, Unavailable
+from shared.errors import Conflict, LastFrameError, ProcessingTimeout, Unavailable
 from shared.facts import present
 from shared.jobs.child import ChildPool, LocalSource, result_path
 from shared.ports import ObjectStore, RemoteSource, SourceLimits, SourceOpener
@@ -152,13 +152,16 @@ class JobContext:
 
         self.progress(phase, 0.0)
         tasks: list[asyncio.Task[LocalSource]] = []
+        failure: LastFrameError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for index, (url, label, word) in enumerate(urls):
                     download = self.download(url, label=label, error_word=word, on_progress=follow(index))
                     tasks.append(group.create_task(download))
         except* LastFrameError as errors:
-            raise _first(errors) from None
+            failure = _first(errors)
+        if failure is not None:
+            raise failure  # out here, so that it keeps the cause that the log is to show
         return [task.result() for task in tasks]
 
     async def run(
@@ -208,6 +211,10 @@ class JobContext:
             try:
                 self._published.append(object_name)
                 return await self._objects.put(path, object_name, content_type)
+            except Conflict:
+                if attempt == 1:
+                    raise
+                return await self._objects.url(object_name)  # stored by a put whose answer was lost
             except Unavailable as error:
                 if attempt == UPLOAD_ATTEMPTS:
                     raise Unavailable("The result could not be stored", word="storage_unavailable") from error

@@ -18,7 +18,7 @@ from shared.jobs.child import ChildPool
 from shared.jobs.context import JobContext, JobLimits
 from shared.jobs.ledger import Ledger
 from shared.ports import Hint, ObjectStore, SourceOpener
-from shared.tasks import Failure, Success, Task, TaskKind
+from shared.tasks import Failure, Outcome, Success, Task, TaskKind
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ FENCE_CHECK_SECONDS = 0.4  # a cancelled task stops within a second
 PROGRESS_SECONDS = 0.5  # progress is stored at most this often
 MAX_RETRIES = 2  # after the first attempt: three in all
 RETRY_DELAYS_SECONDS = (2.0, 15.0)
+SETTLE_DELAYS_SECONDS = (0.2, 1.0, 3.0)  # within a lease
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class _Run:
         self.renewed_at = time.monotonic()
         self.stored_at = 0.0
         self.lost = False
+        self.ending = False
+
+    def cancel(self) -> bool:
+        """Stops the job, unless it is settling: then its results may be public already. Says whether it did."""
+        if self.ending or self.job is None:
+            return False
+        return self.job.cancel()
 
     def report(self, phase: str, progress: float) -> None:
         self.changed = self.changed or phase != self.phase or progress != self.progress
@@ -86,6 +94,7 @@ class Runner:
         self._free = asyncio.Semaphore(settings.slots)
         self._runs: dict[str, _Run] = {}
         self._draining = asyncio.Event()
+        self._taking: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -99,21 +108,24 @@ class Runner:
         sweep_scratch(self._settings.scratch_root)
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(self._beat())
-            take = group.create_task(self._take())
+            self._taking = group.create_task(self._take())
             await self._draining.wait()
-            take.cancel()
+            self._taking.cancel()
             await self._idle.wait()
             beat.cancel()
 
     async def drain(self, grace_seconds: float) -> None:
         """Takes no more work, lets running jobs finish; at the grace's end gives them back uncharged."""
         self._draining.set()
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.wait((self._taking,))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 await self._idle.wait()
+        await asyncio.sleep(0)  # a job cancelled before its first step would never clean up
         for run in list(self._runs.values()):
-            if run.job is not None:
-                run.job.cancel()
+            run.cancel()
         await self._idle.wait()
 
     async def _take(self) -> None:
@@ -149,12 +161,14 @@ class Runner:
 
     async def _dismiss(self, hint: Hint) -> None:
         """A hint that could not be claimed: forgotten if its task is settled, else looked at again later."""
-        if hint.task_id is not None:
-            task = await self._ledger.store.get(hint.task_id)
-            if task is not None and not task.status.is_terminal:
-                hint.later(2.0)
-                return
-        hint.done()
+        if hint.task_id is None:
+            hint.later(0.0)
+            return
+        task = await self._ledger.store.get(hint.task_id)
+        if task is None or task.status.is_terminal:
+            hint.done()
+        else:
+            hint.later(2.0)
 
     async def _attempt(self, run: _Run, hint: Hint | None) -> None:
         task = run.task
@@ -174,16 +188,15 @@ class Runner:
             scratch.mkdir(parents=True, mode=0o700)
             bound.info("job_started")
             success = await self._within_deadline(context)
-            if await self._ledger.settle(task, success) is None:
-                await context.withdraw()
-                bound.warning("job_replaced")
-            else:
-                await context.sweep_predecessors()
-                bound.info("job_completed", seconds=round(time.monotonic() - started, 3))
+            run.ending = True
+            await self._complete(task, context, success, bound)
+            bound.info("job_ended", seconds=round(time.monotonic() - started, 3))
         except asyncio.CancelledError:
+            run.ending = True
             await self._stopped(run, context)
             bound.info("job_stopped", lost=run.lost)
         except Exception as error:
+            run.ending = True
             await self._failed(task, context, error, bound)
         finally:
             await asyncio.shield(self._clean_up(run, context, scratch))
@@ -193,10 +206,45 @@ class Runner:
     async def _within_deadline(self, context: JobContext) -> Success:
         deadline = self._settings.limits.deadline_seconds
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(deadline) as scope:
                 return await self._jobs[context.task.kind](context)
         except TimeoutError:
+            if not scope.expired():
+                raise
             raise ProcessingTimeout(f"Processing took longer than the {deadline:g} s allowed") from None
+
+    async def _complete(
+        self, task: Task, context: JobContext, success: Success, bound: structlog.stdlib.BoundLogger
+    ) -> None:
+        """Settles the task, and then deletes the results that nobody will be shown.
+
+        When the store does not answer, nobody knows whether it wrote: the results stay. If it did not, the lease runs
+        out, and the next attempt sweeps them.
+        """
+        try:
+            settled = await self._settle(task, success)
+        except Unavailable as away:
+            bound.warning("settle_failed", reason=away.detail)
+            return
+        with contextlib.suppress(Unavailable):
+            if settled:
+                await context.sweep_predecessors()
+            else:
+                bound.warning("job_replaced")
+                await context.withdraw()
+
+    async def _settle(self, task: Task, outcome: Outcome) -> bool:
+        """Whether the task ended as this attempt says; asks again while the store is away, as its port allows.
+
+        Raises:
+            Unavailable: the store stayed away.
+        """
+        for delay in SETTLE_DELAYS_SECONDS:
+            try:
+                return await self._ledger.settle(task, outcome) is not None
+            except Unavailable:
+                await asyncio.sleep(delay)
+        return await self._ledger.settle(task, outcome) is not None
 
     async def _stopped(self, run: _Run, context: JobContext) -> None:
         with contextlib.suppress(Unavailable):
@@ -222,7 +270,7 @@ class Runner:
                 delay = RETRY_DELAYS_SECONDS[len(task.retries)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
                 await self._ledger.retry(task, failure, delay)
                 return
-            await self._ledger.settle(task, failure)
+            await self._settle(task, failure)
             if retryable:
                 await self._bury(task, failure)
         except Unavailable as away:
@@ -272,9 +320,8 @@ class Runner:
 
     def _lose(self, run: _Run) -> None:
         # Settling itself ends the hold, so only a run that is still in the table was taken away.
-        if self._runs.get(run.task.task_id) is run and run.job is not None and not run.lost:
-            run.lost = True
-            run.job.cancel()
+        if self._runs.get(run.task.task_id) is run and not run.lost:
+            run.lost = run.cancel()
 
 
 def sweep_scratch(root: Path) -> None:
