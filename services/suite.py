@@ -21,10 +21,9 @@ from services.gateway.feature import gateway_feature
 from services.gateway.server import ServerService
 from services.probe.feature import FEATURE as PROBE
 from services.stitch.feature import FEATURE as STITCH
-from shared.backends.embedded.media_server import MediaServer
 from shared.runtime.feature import Feature
 from shared.runtime.settings import Settings
-from shared.runtime.wiring import Backends, WorkerRole, make_rpc_server, open_backends
+from shared.runtime.wiring import Backends, WorkerRole, make_media_server, make_rpc_server, open_backends
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +56,7 @@ class Suite:
     async def _serve(self, backends: Backends) -> int:
         settings = self._settings
         worker = WorkerRole(settings, backends, FEATURES, worker=WORKER, threads=os.cpu_count() or 2)
-        media = MediaServer(settings.objects_directory)
+        media = make_media_server(settings)
         async with contextlib.AsyncExitStack() as stack:
             await worker.start()
             stack.push_async_callback(worker.stop)

@@ -22,5 +22,8 @@ FEATURE = Feature(
     service_names=("lastframe.audio.v1.AudioService",),
     register=register,
     jobs={TaskKind.AUDIO_STITCH: join_sounds, TaskKind.MUSIC_TRACK: lay_music},
-    preload=("services.audio.stitch_audio", "services.audio.mix_music",),
+    preload=(
+        "services.audio.stitch_audio",
+        "services.audio.mix_music",
+    ),
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.backends import make_gpu_meter, make_live, make_objects, make_queue, make_store
+from shared.backends.embedded.media_server import MediaServer
 from shared.backends.http import HttpSourceOpener
 from shared.backends.outbound import Outbound
 from shared.backends.webhooks import HttpWebhookSender
@@ -93,6 +94,11 @@ def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[F
         [partial(feature.register, submitter, backends.ledger) for feature in features],
         [name for feature in features for name in feature.service_names],
     )
+
+
+def make_media_server(settings: Settings) -> MediaServer:
+    """Serves the embedded object store's results; production has a bucket with a public address instead."""
+    return MediaServer(settings.objects_directory)
 
 
 class WorkerRole:
