@@ -140,7 +140,7 @@ def mix_music(
         original_duration=float(picture.duration_seconds),
         music_duration=music_duration,
         duck_db_measured=round(mix.duck_db_measured, 2),
-        ducked_seconds=round(curve.ducked_seconds, 2),
+        ducked_seconds=round(min(curve.ducked_seconds, float(picture.duration_seconds)), 2),
         loops=loops,
         integrated_lufs=round(mix.integrated_lufs, 2) if mix.integrated_lufs > SILENCE_LUFS else None,
         true_peak_dbtp=round(mix.true_peak_dbtp, 2) if mix.true_peak_dbtp > SILENCE_DBTP else None,
@@ -208,14 +208,11 @@ def _write(path: Path, video: ByteSource, picture: Picture, mixdown: Mixdown, co
 def _interleave(output: OutputContainer, pictures: Iterator[Packet[Any]], sounds: list[Packet[Any]]) -> None:
     """Mux both in the order in which a player needs them."""
     waiting = deque(sounds)
+    tick = float(sounds[0].time_base or 0) if sounds else 0.0
     for packet in pictures:
-        now = _seconds(packet)
-        while waiting and _seconds(waiting[0]) <= now:
+        now = (packet.dts or 0) * float(packet.time_base or 0)
+        while waiting and (waiting[0].dts or 0) * tick <= now:
             output.mux(waiting.popleft())
         output.mux(packet)
     for sound in waiting:
         output.mux(sound)
-
-
-def _seconds(packet: Packet[Any]) -> float:
-    return float((packet.dts or 0) * (packet.time_base or 0))

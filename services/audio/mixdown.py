@@ -69,9 +69,11 @@ class Mixdown:
         for voice in self._voice():
             music = self.bed.read(voice.shape[1])
             duck_db = self.curve.gains_db(place, voice.shape[1], SAMPLE_RATE)
-            gauge.add(music, duck_db, self.curve.duck_db)
-            gain = _linear(duck_db + self.levels.music_db) * self._fades(place, voice.shape[1])
-            yield limiter.limit(voice * voice_gain + music * np.asarray(gain, np.float32))
+            fades = self._fades(place, voice.shape[1])
+            mixed = music * np.asarray(_linear(duck_db + self.levels.music_db) * fades, np.float32)
+            if isinstance(fades, float):
+                gauge.add(music, mixed, duck_db)
+            yield limiter.limit(voice * voice_gain + mixed)
             place += voice.shape[1]
         yield limiter.finish()
 
@@ -108,23 +110,41 @@ class Mixdown:
 
 
 class DuckGauge:
-    """Measures the duck on the music itself: its energy before and after, where it is all the way down."""
+    """Measures the duck on the music as it was mixed: its gain where it is free of programme sound, over its gain
+    where it is all the way down. Fades are left out.
 
-    def __init__(self) -> None:
-        self._before = self._after = 0.0
+    Args:
+        free_db: the gain of free music, for a picture in which it is never free.
+    """
 
-    def add(self, music: Block, duck_db: NDArray[np.float64] | float, depth_db: float) -> None:
-        gains = np.broadcast_to(np.asarray(duck_db, np.float64), music.shape[1:])
-        down = gains <= -depth_db + 1e-6
-        if depth_db > 0 and down.any():
-            energy = np.square(music[:, down], dtype=np.float64)
-            self._before += float(energy.sum())
-            self._after += float((energy * _linear(2 * gains[down])).sum())
+    def __init__(self, depth_db: float, free_db: float) -> None:
+        self._depth_db, self._free_db = depth_db, free_db
+        self._free, self._down = [0.0, 0.0], [0.0, 0.0]  # energy before and after
+
+    def add(self, music: Block, mixed: Block, duck_db: NDArray[np.float64] | float) -> None:
+        """The same samples of music before and after all gains, and the curve over them."""
+        if isinstance(duck_db, float):
+            if duck_db == 0.0:
+                self._count(self._free, music, mixed)
+            elif duck_db <= -self._depth_db:
+                self._count(self._down, music, mixed)
+            return
+        for sums, where in ((self._free, duck_db == 0.0), (self._down, duck_db <= -self._depth_db + 1e-6)):
+            if where.any():
+                self._count(sums, music[:, where], mixed[:, where])
 
     @property
     def measured_db(self) -> float:
-        """How much the music was lowered there, dB; 0 where it never was."""
-        return 10.0 * math.log10(self._before / self._after) if self._after > 0 else 0.0
+        """How much the music was lowered, dB; 0 where it never was."""
+        if not self._depth_db or not self._down[1]:
+            return 0.0
+        free_db = 10.0 * math.log10(self._free[1] / self._free[0]) if self._free[1] else self._free_db
+        return free_db - 10.0 * math.log10(self._down[1] / self._down[0])
+
+    @staticmethod
+    def _count(sums: list[float], music: Block, mixed: Block) -> None:
+        sums[0] += float(np.vdot(music, music))
+        sums[1] += float(np.vdot(mixed, mixed))
 
 
 @dataclass(frozen=True)
@@ -144,7 +164,7 @@ def encode_mix(mixdown: Mixdown, output: OutputContainer, ceiling_dbtp: float) -
     encoder = SampleEncoder(
         output, "aac", SAMPLE_RATE, channels, bitrate=FORMATS["m4a"].default_bitrate(SAMPLE_RATE, channels)
     )
-    gauge = DuckGauge()
+    gauge = DuckGauge(mixdown.curve.duck_db, mixdown.levels.music_db)
     check = _DecodedMeter(encoder, mixdown.samples)
     packets: list[Packet[Any]] = []
     with (

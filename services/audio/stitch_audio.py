@@ -18,6 +18,7 @@ from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
 from shared.media.audio.reader import BLOCK_SAMPLES, AudioShape, audio_shape, read_audio
 from shared.media.audio.true_peak import TruePeakMeter
 from shared.media.audio.writer import AudioWriter
+from shared.media.join.ahead import ahead
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -26,6 +27,7 @@ CEILING_DBTP = -1.0
 """What a normalised source may peak at (EBU R 128)."""
 MOST_GAIN_DB = 40.0
 """Normalising lifts by no more: what is quieter is noise."""
+_BLOCKS_AHEAD = 8  # decoding runs in a thread beside the encoder
 
 
 @dataclass(frozen=True)
@@ -103,15 +105,9 @@ def stitch_audio(
 
     joiner = Joiner(rate, width, declick=declick)
     done: list[StitchedPart] = []
-    path = context.scratch / f"stitched.{target.name}"
-    with AudioWriter(
-        path,
-        target,
-        rate,
-        width,
-        bitrate=bitrate,
-        bits_per_sample=max(shape.bits_per_sample for shape in shapes.values()),
-    ) as writer:
+
+    def joined() -> Iterator[Block]:
+        start = 0
         for number, part in enumerate(parts):
             context.progress("joining", number / len(parts))
             counter = _Counter()
@@ -121,15 +117,22 @@ def stitch_audio(
             else:
                 source, gain_db = None, 0.0
                 blocks = _silence(round(Fraction(part["silence_seconds"]) * rate), width)
-            for block in joiner.part(counter.through(blocks)):
-                writer.write(block)
-            start = sum(earlier.samples for earlier in done)
-            if start + counter.samples > MAX_OUTPUT_SECONDS * rate:
+            yield from joiner.part(counter.through(blocks))
+            count = counter.samples
+            done.append(StitchedPart(source, start / rate, count / rate, start, count, round(gain_db, 2)))
+            start += count
+            if start > MAX_OUTPUT_SECONDS * rate:
                 raise LimitExceeded("the parts together are longer than six hours", word="duration_too_long")
-            done.append(
-                StitchedPart(source, start / rate, counter.samples / rate, start, counter.samples, round(gain_db, 2))
-            )
-        writer.write(joiner.finish())
+        yield joiner.finish()
+
+    path = context.scratch / f"stitched.{target.name}"
+    bits = max(shape.bits_per_sample for shape in shapes.values())
+    with (
+        AudioWriter(path, target, rate, width, bitrate=bitrate, bits_per_sample=bits) as writer,
+        ahead(joined(), _BLOCKS_AHEAD) as blocks,
+    ):
+        for block in blocks:
+            writer.write(block)
     context.progress("joining", 1.0)
 
     silence = sum(part.samples for part in done if part.source is None)

@@ -25,7 +25,7 @@ BLOCK_SAMPLES = 32768
 _TIMED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "asf", "avi", "nut", "mxf")
 # Timestamps may wander by this much before they count as a gap or an overlap: more than what Vorbis in WebM
 # (10 ms) and rounding to milliseconds do, less than one lost frame of AAC (21 ms) or MP3 (24 ms).
-_TOLERANCE_SECONDS = Fraction(18, 1000)
+_TOLERANCE_SECONDS = 0.018
 
 
 @dataclass(frozen=True)
@@ -146,52 +146,57 @@ class _Timeline:
         self._container, self._stream = container, stream
         self._origin = origin_seconds
         self._timed = container.format.name.split(",")[0] in _TIMED_FORMATS
+        self._seconds_per_tick = Fraction(stream.time_base or 0)
+        self._tick_seconds = float(self._seconds_per_tick)
+        self._origin_seconds = 0.0
         self._expected = 0  # samples of the current rate since the origin
 
     def blocks(self) -> Iterator[_Run]:
         pending: list[Block] = []
-        rate = 0
+        held = rate = 0
+        layout = ""
         names: tuple[str, ...] = ()
         for frame in self._frames():
-            now = (frame.sample_rate, tuple(channel.name for channel in frame.layout.channels))
-            if now != (rate, names):
+            if frame.sample_rate != rate or frame.layout.name != layout:
                 if pending:
                     yield _Run(_joined(pending), rate, names)
-                    pending = []
-                self._expected = scaled_samples(self._expected, rate, now[0]) if rate else 0
-                rate, names = now
+                    pending, held = [], 0
+                self._expected = scaled_samples(self._expected, rate, frame.sample_rate) if rate else 0
+                rate, layout = frame.sample_rate, frame.layout.name
+                names = tuple(channel.name for channel in frame.layout.channels)
             placed = _samples(frame)
-            gap = self._gap(frame, first=self._expected == 0)
+            gap = self._gap(frame.pts, rate)
             while gap > 0:
                 silence = min(gap, BLOCK_SAMPLES)
                 pending.append(np.zeros((len(names), silence), np.float32))
+                yield _Run(_joined(pending), rate, names)
+                pending, held = [], 0
                 self._expected += silence
                 gap -= silence
-                if gap:
-                    yield _Run(_joined(pending), rate, names)
-                    pending = []
             if gap < 0:
                 placed = placed[:, -gap:]
             self._expected += placed.shape[1]
+            held += placed.shape[1]
             pending.append(placed)
-            if sum(part.shape[1] for part in pending) >= BLOCK_SAMPLES:
+            if held >= BLOCK_SAMPLES:
                 yield _Run(_joined(pending), rate, names)
-                pending = []
+                pending, held = [], 0
         if pending:
             yield _Run(_joined(pending), rate, names)
 
-    def _gap(self, frame: AudioFrame, *, first: bool) -> int:
-        """Samples of silence before this frame; negative: how many of its samples come too early."""
-        if frame.pts is None or not frame.time_base:
+    def _gap(self, pts: int | None, rate: int) -> int:
+        """Samples of silence before a frame with this PTS; negative: how many of its samples come too early."""
+        if pts is None or not self._seconds_per_tick:
             return 0
         if self._origin is None:
-            self._origin = frame.pts * Fraction(frame.time_base)
+            self._origin = pts * self._seconds_per_tick
+        if self._expected == 0:  # nothing placed yet: to the sample
+            self._origin_seconds = float(self._origin)
+            return round((pts * self._seconds_per_tick - self._origin) * rate)
+        if not self._timed:
             return 0
-        if not first and not self._timed:
-            return 0
-        exact = (frame.pts * Fraction(frame.time_base) - self._origin) * frame.sample_rate
-        gap = round(exact) - self._expected
-        return gap if first or abs(gap) > _TOLERANCE_SECONDS * frame.sample_rate else 0
+        gap = (pts * self._tick_seconds - self._origin_seconds) * rate - self._expected
+        return round(gap) if abs(gap) > _TOLERANCE_SECONDS * rate else 0
 
     def _frames(self) -> Iterator[AudioFrame]:
         """Every frame; the last one cut where the track says that it ends (MP4 pads AAC's last frame)."""
