@@ -219,8 +219,9 @@ class LiveState(Protocol):
         """A rate limiter (GCRA): 0 when allowed, else seconds to wait."""
         ...
 
-    async def sync_active(self, active: Collection[str]) -> None:
-        """Makes the set of running tasks equal to the store's; best effort."""
+    async def sync_active(self, active: Collection[str]) -> list[str]:
+        """Makes the set of running tasks equal to the store's; best effort. Returns those of them whose state is not
+        known here (the cache was lost): publish them again."""
         ...
 
     async def is_up(self) -> bool: ...

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.embedded.local_queue import LocalQueue
@@ -18,6 +19,7 @@ from shared.backends.mongo import MongoStore
 from shared.backends.rabbit import RabbitQueue
 from shared.backends.rabbit_link import Link
 from shared.backends.rabbit_topology import DEAD, DELAYS_SECONDS, FEATURES, delay_name, queue_name
+from shared.backends.redis_live import RedisLive
 from shared.ports import JobQueue, LiveState, ObjectStore, TaskStore
 from tests.support.servers import mongo_server, rabbit_server, redis_server, s3_server  # noqa: F401  fixtures
 
@@ -94,12 +96,21 @@ async def local_queue(tmp_path: Path) -> AsyncIterator[JobQueue]:
     await queue.close()
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", pytest.param("redis", marks=REAL)])
 async def live(request: pytest.FixtureRequest) -> AsyncIterator[LiveState]:
-    live = MemoryLive()
+    live: LiveState = MemoryLive()
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        await empty_redis(server.url)
+        live = RedisLive(server.url)
     await live.open()
     yield live
     await live.close()
+
+
+async def empty_redis(url: str) -> None:
+    async with Redis.from_url(url) as client:
+        await client.flushall()
 
 
 @pytest.fixture(params=["file"])

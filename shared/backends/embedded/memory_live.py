@@ -25,7 +25,10 @@ class MemoryLive:
         return None
 
     async def publish(self, task: Task) -> None:
-        for changed in self._watchers.get(task.task_id, ()):
+        self.wake(task.task_id)
+
+    def wake(self, task_id: str) -> None:
+        for changed in self._watchers.get(task_id, ()):
             changed.set()
 
     async def watch(self, task_id: str) -> AsyncIterator[None]:
@@ -49,8 +52,8 @@ class MemoryLive:
     async def take(self, bucket: str, rate_per_second: float, burst: int) -> float:
         return self._buckets.take(bucket, rate_per_second, burst)
 
-    async def sync_active(self, active: Collection[str]) -> None:
-        return None
+    async def sync_active(self, active: Collection[str]) -> list[str]:
+        return []
 
     async def is_up(self) -> bool:
         return True
