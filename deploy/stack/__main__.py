@@ -71,9 +71,8 @@ def _settings(servers: list[Server]) -> dict[str, str]:
                 settings["LASTFRAME_QUEUE_URL"] = server.url
             case S3():
                 settings["LASTFRAME_OBJECTS_URL"] = server.url
-                settings["LASTFRAME_MEDIA_BASE_URL"] = server.public_base_url
-                settings["AWS_ACCESS_KEY_ID"] = server.access_key
-                settings["AWS_SECRET_ACCESS_KEY"] = server.secret_key
+                settings["LASTFRAME_PUBLIC_MEDIA_URL"] = server.public_base_url
+                settings |= server.environment
     return settings
 
 

@@ -69,13 +69,10 @@ async def _serve_api(settings: Settings, backends: Backends, feature: Feature, s
 
 
 async def _serve_worker(settings: Settings, backends: Backends, feature: Feature, stop: asyncio.Event) -> int:
-    # The pid tells two workers of one host apart; a restarted one frees nothing that its twin still holds.
-    worker = WorkerRole(
-        settings, backends, [feature], worker=f"{feature.name}-{socket.gethostname()}-{os.getpid()}", threads=2
-    )
+    worker = WorkerRole(settings, backends, [feature], worker=worker_name(feature.name, os.getpid()), threads=2)
     await worker.start()
     health = RpcServer(
-        f"{settings.rpc_bind_address}:{settings.rpc_port}", Door(lambda: KeyRing({})), [], [f"{feature.name}.worker"]
+        f"{settings.rpc_bind_address}:{settings.rpc_port}", Door(lambda: KeyRing(())), [], [f"{feature.name}.worker"]
     )
     await health.start()
     log.info("serving", feature=feature.name, role="worker", worker=worker.worker, port=health.port)
@@ -85,6 +82,12 @@ async def _serve_worker(settings: Settings, backends: Backends, feature: Feature
         await health.set_serving(False)
         await worker.stop()
         await health.stop(0)
+
+
+def worker_name(feature: str, pid: int) -> str:
+    """A worker process's name in leases and scratch. The pid tells two workers of one host apart, and lets the
+    host's supervisor free what a dead one held."""
+    return f"{feature}-{socket.gethostname()}-{pid}"
 
 
 async def _work(settings: Settings, worker: WorkerRole, stop: asyncio.Event) -> int:

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.errors import ConfigurationError
+from shared.jobs.webhooks import RETRY_DELAYS_SECONDS
 from shared.rpc.keys import parse_keys
 from shared.webhook_signature import decode_secret
 
@@ -26,17 +28,28 @@ class Settings(BaseSettings):
     rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
     data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")
     api_keys: str = Field("", description="name=key,name2=key2; one is generated when empty (embedded only)")
+    api_keys_file: Path | None = Field(
+        None, description="digests, read again when it changes; or a folder of such files"
+    )
     admin_keys: str = Field("", description="names of keys that may see every key's tasks, comma-separated")
     allow_private_sources: bool = Field(False, description="sources and webhooks may be on private addresses")
     source_ports: str = Field("80,443", description="ports that sources and webhooks may use")
     public_media_url: str = Field("", description="where results are served; embedded: this host's /media/")
+    result_name_secret: SecretStr = Field(SecretStr(""), description="when set, results' names do not tell their task")
+    rate_limit_per_second: float = Field(1000.0, ge=0, description="calls of one key; 0: no limit")
+    rate_limit_burst: int = Field(2000, ge=1, description="calls of one key that may come at once")
+    max_tasks_per_key: int = Field(10_000, ge=0, description="pending and processing tasks of one key; 0: no limit")
     max_concurrent_tasks: int = Field(10, ge=1, le=1000)
+    worker_slots: int = Field(0, ge=0, description="jobs at once in one worker process; 0: max_concurrent_tasks")
     max_input_bytes: int = Field(500 * 1024 * 1024, ge=1)
     max_duration_seconds: float = Field(600.0, gt=0)
     job_deadline_seconds: float = Field(900.0, gt=0)
     child_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2)
     sandbox: Literal["required", "best-effort"] = "best-effort"
     webhook_secret: str = Field("", description="whsec_…: webhooks are signed by the Standard Webhooks scheme")
+    webhook_retry_seconds: str = Field(
+        ",".join(f"{delay:g}" for delay in RETRY_DELAYS_SECONDS), description="the wait before each further try"
+    )
     drain_seconds: float = Field(30.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -65,6 +78,17 @@ class Settings(BaseSettings):
             raise ValueError("must be numbers, comma-separated")
         return value
 
+    @field_validator("webhook_retry_seconds")
+    @classmethod
+    def _delays_parse(cls, value: str) -> str:
+        if any(delay <= 0 for delay in _numbers(value)):
+            raise ValueError("must be numbers above 0, comma-separated")
+        return value
+
+    @property
+    def webhook_retry_delays_seconds(self) -> tuple[float, ...]:
+        return _numbers(self.webhook_retry_seconds)
+
     @property
     def allowed_ports(self) -> frozenset[int]:
         return frozenset(int(part) for part in self.source_ports.split(",") if part.strip())
@@ -84,9 +108,19 @@ class Settings(BaseSettings):
         return self.data_dir / "media"
 
     def plain_keys(self) -> dict[str, str]:
-        """The API keys by name; without any, one is made once and kept in `data_dir/api-key` (mode 0600)."""
+        """The API keys by name that are known in plain text: those of `api_keys`.
+
+        Without any, and without a file, the embedded suite makes one once, kept in `data_dir/api-key` (mode 0600).
+
+        Raises:
+            ConfigurationError: no key is set, and tasks are shared with other processes.
+        """
         keys = parse_keys(self.api_keys)
-        return keys or {"default": _generated_key(self.data_dir / "api-key")}
+        if keys or self.api_keys_file is not None:
+            return keys
+        if not self.store_url.startswith("sqlite"):
+            raise ConfigurationError("LASTFRAME_API_KEYS: set it, or LASTFRAME_API_KEYS_FILE, to let anybody in")
+        return {"default": _generated_key(self.data_dir / "api-key")}
 
 
 def load_settings() -> Settings:
@@ -98,6 +132,10 @@ def load_settings() -> Settings:
             name = "LASTFRAME_" + "_".join(str(part) for part in problem["loc"]).upper()
             print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         raise SystemExit(2) from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(",") if part.strip())
 
 
 def _generated_key(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,9 @@ from shared.backends import make_gpu_meter, make_live, make_objects, make_queue,
 from shared.backends.embedded.media_server import MediaServer
 from shared.backends.http import HttpSourceOpener
 from shared.backends.outbound import Outbound
+from shared.backends.unguessable_names import UnguessableNames
 from shared.backends.webhooks import HttpWebhookSender
+from shared.errors import ConfigurationError
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobLimits
 from shared.jobs.ledger import Ledger
@@ -21,7 +23,9 @@ from shared.jobs.sweeper import sweep_forever
 from shared.jobs.webhooks import WebhookDelivery
 from shared.ports import GpuMeter, ObjectStore, SourceOpener, WebhookSender
 from shared.rpc.interceptor import Door
-from shared.rpc.keys import KeyRing
+from shared.rpc.key_file import KeyFile
+from shared.rpc.keys import KeyRing, digest
+from shared.rpc.limits import RateLimit, TaskLimit
 from shared.rpc.server import RpcServer
 from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
@@ -60,6 +64,8 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     queue = make_queue(settings.queue_url, data_directory=settings.data_dir)
     live = make_live(settings.live_url)
     objects = make_objects(settings.objects_url, data_directory=settings.data_dir, public_base_url=settings.media_url)
+    if secret := settings.result_name_secret.get_secret_value():
+        objects = UnguessableNames(objects, secret)
     async with AsyncExitStack() as stack:
         for backend in (store, queue, live, objects):
             await backend.open()
@@ -85,13 +91,19 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
 
 
 def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[Feature], address: str) -> RpcServer:
-    """The api role of these features."""
-    keys = KeyRing.from_plain(settings.plain_keys(), settings.admin_names)
-    submitter = Submitter(backends.ledger.submit, backends.policy)
+    """The api role of these features.
+
+    Raises:
+        ConfigurationError: no API key, or a key file that cannot be read.
+    """
+    ledger = backends.ledger
+    accept = TaskLimit(settings.max_tasks_per_key, ledger.store.unfinished, ledger.submit)
+    rate = RateLimit(ledger.live.take, settings.rate_limit_per_second, settings.rate_limit_burst)
+    submitter = Submitter(accept, backends.policy)
     return RpcServer(
         address,
-        Door(lambda: keys),
-        [partial(feature.register, submitter, backends.ledger) for feature in features],
+        Door(key_source(settings), rate),
+        [partial(feature.register, submitter, ledger) for feature in features],
         [name for feature in features for name in feature.service_names],
     )
 
@@ -99,6 +111,23 @@ def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[F
 def make_media_server(settings: Settings) -> MediaServer:
     """Serves the embedded object store's results; production has a bucket with a public address instead."""
     return MediaServer(settings.objects_directory)
+
+
+def key_source(settings: Settings) -> Callable[[], KeyRing]:
+    """What tells the keys that are valid now.
+
+    Raises:
+        ConfigurationError: there are none, or their file cannot be read.
+    """
+    plain = settings.plain_keys()
+    if settings.api_keys_file is None:
+        ring = KeyRing.from_plain(plain, settings.admin_names)
+        return lambda: ring
+    fixed = [(name, digest(key)) for name, key in plain.items()]
+    try:
+        return KeyFile(settings.api_keys_file, fixed=fixed, admins=settings.admin_names)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"LASTFRAME_API_KEYS_FILE: {settings.api_keys_file}: {error}") from error
 
 
 class WorkerRole:
@@ -130,13 +159,21 @@ class WorkerRole:
             backends.ledger,
             {kind: job for feature in features for kind, job in feature.jobs.items()},
             RunnerSettings(
-                worker, settings.max_concurrent_tasks, settings.data_dir.absolute() / "scratch" / worker, limits
+                worker,
+                settings.worker_slots or settings.max_concurrent_tasks,
+                settings.data_dir.absolute() / "scratch" / worker,
+                limits,
             ),
             opener=backends.opener,
             children=self._children,
             objects=backends.objects,
         )
-        self._webhooks = WebhookDelivery(backends.ledger, backends.sender, settings.webhook_secret or None)
+        self._webhooks = WebhookDelivery(
+            backends.ledger,
+            backends.sender,
+            settings.webhook_secret or None,
+            retry_delays_seconds=settings.webhook_retry_delays_seconds,
+        )
         self.sandbox = "none"
 
     async def start(self) -> None:
