@@ -141,7 +141,7 @@ class Supervisor:
         """Returns when the health page answers 200 through the edge."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_SECONDS):
-                while not self._stop.is_set() and not await _answers(port):
+                while not self._stop.is_set() and not await _answers(port):  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.2)
 
 
