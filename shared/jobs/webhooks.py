@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Sequence
 
 import structlog
 
@@ -20,8 +21,8 @@ log = structlog.get_logger(__name__)
 
 # Standard Webhooks' recommended schedule, each ±20 %: the tries span three days and more than the first hour
 # that a receiver's deploy may take.
-RETRY_DELAYS_SECONDS = (5, 60, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-GONE = 410
+RETRY_DELAYS_SECONDS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
+MAX_RETRY_AFTER_SECONDS = 86400.0
 RETRIED_STATUSES = frozenset({408, 425, 429})
 LEASE_SECONDS = 60.0
 IDLE_SECONDS = 0.5
@@ -33,22 +34,37 @@ def is_retried(reply: WebhookReply) -> bool:
     return reply.status is None or reply.status in RETRIED_STATUSES or reply.status >= 500
 
 
-def next_delay_seconds(attempts_made: int, reply: WebhookReply) -> float | None:
+def next_delay_seconds(
+    attempts_made: int, reply: WebhookReply, delays_seconds: Sequence[float] = RETRY_DELAYS_SECONDS
+) -> float | None:
     """Seconds until the next try after `attempts_made`, or None when there is none; Retry-After is a floor."""
-    if not is_retried(reply) or attempts_made > len(RETRY_DELAYS_SECONDS):
+    if not is_retried(reply) or attempts_made > len(delays_seconds):
         return None
-    delay = RETRY_DELAYS_SECONDS[attempts_made - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-    return max(delay, min(reply.retry_after_seconds or 0.0, RETRY_DELAYS_SECONDS[-1]))
+    delay = delays_seconds[attempts_made - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+    return max(delay, min(reply.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS))
 
 
 class WebhookDelivery:
     """Takes due webhooks from the store and posts them. A crash between post and record repeats the post,
-    with the same `webhook-id`, so that a receiver can tell."""
+    with the same `webhook-id`, so that a receiver can tell.
 
-    def __init__(self, ledger: Ledger, sender: WebhookSender, secret: str | None) -> None:
+    Args:
+        secret: `whsec_…` to sign with, or None.
+        retry_delays_seconds: the wait before each further try, before jitter; its length bounds the tries.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        sender: WebhookSender,
+        secret: str | None,
+        *,
+        retry_delays_seconds: Sequence[float] = RETRY_DELAYS_SECONDS,
+    ) -> None:
         self._ledger = ledger
         self._sender = sender
         self._secret = secret
+        self._retry_delays_seconds = tuple(retry_delays_seconds)
 
     async def run(self) -> None:
         slots = asyncio.Semaphore(CONCURRENT_DELIVERIES)
@@ -68,6 +84,12 @@ class WebhookDelivery:
                 delivery.add_done_callback(lambda _: slots.release())
 
     async def _deliver(self, task: Task) -> None:
+        try:
+            await self._try_once(task)
+        except Unavailable as away:  # the claim runs out, and the post is tried again
+            log.warning("webhook_record_failed", task_id=task.task_id, reason=away.detail)
+
+    async def _try_once(self, task: Task) -> None:
         assert task.webhook is not None
         url, attempts_made = task.webhook.url, len(task.webhook.attempts) + 1
         body = json.dumps(webhook_payload(task), separators=(",", ":")).encode()
@@ -80,11 +102,6 @@ class WebhookDelivery:
         delivered = reply.status is not None and 200 <= reply.status < 300
         error = None if delivered else (reply.error or f"the receiver answered {reply.status}")
         attempt = WebhookAttempt(at, time.monotonic() - began, reply.status, error)
-        delay = None if delivered else next_delay_seconds(attempts_made, reply)
-        try:
-            await self._ledger.store.record_webhook(
-                task.task_id, url, attempt, delivered=delivered, next_in_seconds=delay
-            )
-        except Unavailable as away:
-            log.warning("webhook_record_failed", task_id=task.task_id, reason=away.detail)
+        delay = None if delivered else next_delay_seconds(attempts_made, reply, self._retry_delays_seconds)
+        await self._ledger.store.record_webhook(task.task_id, url, attempt, delivered=delivered, next_in_seconds=delay)
         log.info("webhook_tried", task_id=task.task_id, delivered=delivered, status=reply.status, error=error)
