@@ -11,12 +11,13 @@ from services.suite import DataDirectoryInUse, run_suite
 from shared.errors import ConfigurationError, LastFrameError
 from shared.jobs.sandbox import SandboxUnavailable
 from shared.runtime.settings import load_settings
-from shared.runtime.telemetry import configure_logs
+from shared.runtime.telemetry import configure_logs, serve_metrics
 
 
 def main() -> int:
     settings = load_settings()
     configure_logs(settings.log_level)
+    serve_metrics(settings.metrics_port)
     try:
         return uvloop.run(run_suite(settings))
     except (EdgeError, DataDirectoryInUse, ConfigurationError, SandboxUnavailable, LastFrameError) as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from shared.errors import Conflict, LastFrameError, ProcessingTimeout, Unavailable
+from shared import metrics
+from shared.errors import Conflict, LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobContext, JobLimits
 from shared.jobs.ledger import Ledger
@@ -92,6 +93,7 @@ class Runner:
         self._children = children
         self._objects = objects
         self._free = asyncio.Semaphore(settings.slots)
+        metrics.job_slots.set(settings.slots)
         self._runs: dict[str, _Run] = {}
         self._draining = asyncio.Event()
         self._taking: asyncio.Task[None] | None = None
@@ -155,6 +157,7 @@ class Runner:
             run = _Run(task)
             self._runs[task.task_id] = run
             self._idle.clear()
+            metrics.jobs_running.set(len(self._runs))
             run.job = asyncio.create_task(self._attempt(run, hint if hint.task_id else None))
             if hint.task_id is not None:
                 return
@@ -187,6 +190,8 @@ class Runner:
         try:
             scratch.mkdir(parents=True, mode=0o700)
             bound.info("job_started")
+            if task.attempt == 1 and task.started_at is not None:
+                metrics.job_wait_seconds.labels(task.kind).observe((task.started_at - task.created_at).total_seconds())
             success = await self._within_deadline(context)
             run.ending = True
             await self._complete(task, context, success, bound)
@@ -255,9 +260,12 @@ class Runner:
     async def _failed(
         self, task: Task, context: JobContext, error: Exception, bound: structlog.stdlib.BoundLogger
     ) -> None:
+        metrics.job_seconds.labels(task.kind, "failed").observe(context.elapsed_seconds)
         if isinstance(error, LastFrameError):
             failure = Failure(error.word, error.detail, error.input_name)
             retryable = error.retryable
+            if isinstance(error, MediaCrashed):
+                metrics.child_crashes.labels(task.kind).inc()
             bound.info("job_failed", error=error.word, detail=error.detail, cause=repr(error.__cause__))
         else:
             failure = Failure("internal_error", "An internal error occurred while processing")
@@ -285,7 +293,9 @@ class Runner:
         with contextlib.suppress(Exception):
             await context.close()
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        metrics.source_bytes.labels(run.task.kind).inc(context.bytes_fetched)
         self._runs.pop(run.task.task_id, None)
+        metrics.jobs_running.set(len(self._runs))
         if not self._runs:
             self._idle.set()
         self._free.release()
@@ -322,6 +332,13 @@ class Runner:
         # Settling itself ends the hold, so only a run that is still in the table was taken away.
         if self._runs.get(run.task.task_id) is run and not run.lost:
             run.lost = run.cancel()
+
+
+def _count_success(task: Task, success: Success, context: JobContext) -> None:
+    metrics.tasks_finished.labels(task.kind, "").inc()
+    metrics.job_seconds.labels(task.kind, "completed").observe(context.elapsed_seconds)
+    for phase, seconds in success.metadata.get("phase_seconds", {}).items():
+        metrics.job_phase_seconds.labels(task.kind, phase).observe(seconds)
 
 
 def sweep_scratch(root: Path) -> None:

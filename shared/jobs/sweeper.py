@@ -6,6 +6,7 @@ import asyncio
 
 import structlog
 
+from shared import metrics
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
 
@@ -27,6 +28,7 @@ async def sweep_forever(ledger: Ledger) -> None:
             since_sync += INTERVAL_SECONDS
             if since_sync >= ACTIVE_SYNC_SECONDS:
                 await ledger.live.sync_active(await ledger.store.active())
+                await _measure(ledger)
                 since_sync = 0.0
         except Unavailable as error:
             log.warning("sweep_failed", reason=error.detail)
@@ -36,6 +38,13 @@ async def sweep_forever(ledger: Ledger) -> None:
 async def sweep_once(ledger: Ledger) -> None:
     expired = await ledger.store.expire_leases(MAX_CRASHES)
     for task in expired:
+        metrics.leases_expired.labels(task.kind).inc()
         log.warning("lease_expired", task_id=task.task_id, status=task.status.value, attempt=task.attempt)
     await ledger.reoffer(expired)
     await ledger.reoffer(await ledger.store.due_for_dispatch(BATCH, REOFFER_SECONDS))
+
+
+async def _measure(ledger: Ledger) -> None:
+    for status, count in (await ledger.store.counts()).items():
+        metrics.tasks.labels(status).set(count)
+    metrics.queue_age_seconds.set(await ledger.store.oldest_pending_seconds() or 0.0)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from shared import metrics
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
 from shared.ports import WebhookReply, WebhookSender
@@ -104,4 +105,5 @@ class WebhookDelivery:
         attempt = WebhookAttempt(at, time.monotonic() - began, reply.status, error)
         delay = None if delivered else next_delay_seconds(attempts_made, reply, self._retry_delays_seconds)
         await self._ledger.store.record_webhook(task.task_id, url, attempt, delivered=delivered, next_in_seconds=delay)
+        metrics.webhook_attempts.labels("delivered" if delivered else "given_up" if delay is None else "failed").inc()
         log.info("webhook_tried", task_id=task.task_id, delivered=delivered, status=reply.status, error=error)

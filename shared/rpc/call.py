@@ -15,13 +15,11 @@ class Call:
 
     Attributes:
         caller: None on open methods.
-        over_rest: it came through the transcoder, so errors carry the REST word numbers.
         idempotency_key: the client's `Idempotency-Key`, or None.
         trace: `x-request-id` and `traceparent` as received.
     """
 
     caller: Caller | None
-    over_rest: bool = False
     idempotency_key: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 import structlog
 
+from shared import metrics
 from shared.errors import InvalidRequest, LastFrameError
 from shared.rpc.call import Call, set_current_call
 from shared.rpc.faults import abort, check
@@ -66,15 +69,8 @@ class Door(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behavior: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def serve(request: Any, context: Context) -> Any:
-            over_rest = False
-            try:
-                call = self._enter(method, context)
-                over_rest = call.over_rest
-                check(request)
-                await self._admitted(method, call)
+            async with self._guarded(method, request, context):
                 return await behavior(request, context)
-            except Exception as error:
-                await _refuse(method, context, error, over_rest or _over_rest(context))
 
         return serve
 
@@ -82,16 +78,31 @@ class Door(grpc.aio.ServerInterceptor):
         self, method: str, behavior: Callable[[Any, Context], AsyncIterator[Any]]
     ) -> Callable[..., AsyncIterator[Any]]:
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-            try:
-                call = self._enter(method, context)
-                check(request)
-                await self._admitted(method, call)
+            async with self._guarded(method, request, context):
                 async for reply in behavior(request, context):
                     yield reply
-            except Exception as error:
-                await _refuse(method, context, error, _over_rest(context))
 
         return serve
+
+    @asynccontextmanager
+    async def _guarded(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
+        """Judges the call, runs the handler inside, and ends the call with a status when either fails."""
+        began = time.perf_counter()
+        code = "CANCELLED"
+        try:
+            call = self._enter(method, context)
+            check(request)
+            await self._admitted(method, call)
+            yield
+            code = "OK"
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:
+            refusal = _named(method, error)
+            code = refusal.grpc_code
+            await abort(context, refusal, _over_rest(context))
+        finally:
+            metrics.rpc_seconds.labels(method, code).observe(time.perf_counter() - began)
 
     async def _admitted(self, method: str, call: Call) -> None:
         if self._admit is not None:
@@ -104,7 +115,7 @@ class Door(grpc.aio.ServerInterceptor):
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key must be 1-255 printable ASCII characters")
         trace = {key: value for key, value in metadata.items() if key in TRACE_KEYS}
-        call = Call(caller, _is_rest(metadata), idempotency_key, trace)
+        call = Call(caller, idempotency_key, trace)
         set_current_call(call)
         structlog.contextvars.clear_contextvars()
         if trace:
@@ -112,20 +123,15 @@ class Door(grpc.aio.ServerInterceptor):
         return call
 
 
-def _is_rest(metadata: dict[str, str]) -> bool:
-    return "x-envoy-original-path" in metadata
-
-
 def _over_rest(context: Context) -> bool:
     return any(key == "x-envoy-original-path" for key, _ in context.invocation_metadata() or ())
 
 
-async def _refuse(method: str, context: Context, error: Exception, over_rest: bool) -> None:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
+def _named(method: str, error: Exception) -> LastFrameError:
+    """The failure that the client sees; what the product does not name stays in the log."""
     if not isinstance(error, LastFrameError):
         log.exception("rpc_broke", method=method)
-        error = LastFrameError("Internal server error")
-    elif error.http_status >= 500:
+        return LastFrameError("Internal server error")
+    if error.http_status >= 500:
         log.warning("rpc_failed", method=method, error=error.word, detail=error.detail)
-    await abort(context, error, over_rest)
+    return error

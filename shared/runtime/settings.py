@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.errors import ConfigurationError
 from shared.jobs.webhooks import RETRY_DELAYS_SECONDS
 from shared.rpc.keys import parse_keys
 from shared.webhook_signature import decode_secret
@@ -26,6 +25,7 @@ class Settings(BaseSettings):
     bind_address: str = Field("127.0.0.1", description="the address that Envoy listens on")
     rpc_bind_address: str = Field("127.0.0.1", description="where a role's gRPC server listens, in production")
     rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics of this process; 0 for none")
     data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")
     api_keys: str = Field("", description="name=key,name2=key2; one is generated when empty (embedded only)")
     api_keys_file: Path | None = Field(
@@ -110,16 +110,11 @@ class Settings(BaseSettings):
     def plain_keys(self) -> dict[str, str]:
         """The API keys by name that are known in plain text: those of `api_keys`.
 
-        Without any, and without a file, the embedded suite makes one once, kept in `data_dir/api-key` (mode 0600).
-
-        Raises:
-            ConfigurationError: no key is set, and tasks are shared with other processes.
+        Without any, and without a file, one is made once and kept in `data_dir/api-key` (mode 0600).
         """
         keys = parse_keys(self.api_keys)
         if keys or self.api_keys_file is not None:
             return keys
-        if not self.store_url.startswith("sqlite"):
-            raise ConfigurationError("LASTFRAME_API_KEYS: set it, or LASTFRAME_API_KEYS_FILE, to let anybody in")
         return {"default": _generated_key(self.data_dir / "api-key")}
 
 

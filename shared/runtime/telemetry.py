@@ -1,4 +1,4 @@
-"""Logs: structlog, JSON on stderr, readable on a terminal."""
+"""Logs: structlog, JSON on stderr, readable on a terminal. Metrics: Prometheus text on a port."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import sys
 
 import structlog
+from prometheus_client import start_http_server
 
 
 def configure_logs(level: str) -> None:
@@ -26,3 +27,9 @@ def configure_logs(level: str) -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), stream=sys.stderr)
+
+
+def serve_metrics(port: int) -> None:
+    """Prometheus text at `http://0.0.0.0:port/metrics`, from a thread of its own; 0 for none."""
+    if port:
+        start_http_server(port)
