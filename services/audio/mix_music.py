@@ -115,7 +115,7 @@ def mix_music(
         release_seconds=release_seconds,
         hold_seconds=hold_seconds,
     )
-    context.progress("analysing", 0.6)
+    context.progress("analysing", 1.0)
     with MusicBed(context.scratch / "music.f32", SAMPLE_RATE, channels) as bed:
         bed.load(
             music,
@@ -189,16 +189,15 @@ def _write(path: Path, video: ByteSource, picture: Picture, mixdown: Mixdown, co
     """
     ceiling = CEILING_DBTP - _CODEC_MARGIN_DB
     for attempt in range(1, _MOST_ATTEMPTS + 1):
-        context.progress("mixing", 0.6 + 0.3 * (attempt - 1) / _MOST_ATTEMPTS)
         with (
             open_container(video, max_pixels=context.max_pixels) as container,
             av.open(str(path), "w", format="mp4", container_options=mp4_options(SAMPLE_RATE)) as output,
         ):
             pictures = picture_packets(container, output, picture, context)
-            mix = encode_mix(mixdown, output, ceiling)
+            mix = encode_mix(mixdown, output, ceiling, context.progress)
             excess = mix.true_peak_dbtp - CEILING_DBTP
             if excess <= 0 or attempt == _MOST_ATTEMPTS:
-                context.progress("writing", 0.9)
+                context.progress("writing", 0.0)
                 _interleave(output, pictures, mix.packets)
                 return mix
             ceiling -= excess + _STEP_DB

@@ -26,6 +26,7 @@ from shared.media.audio.true_peak import TruePeakMeter
 from shared.media.audio.writer import SampleEncoder
 from shared.media.join.ahead import ahead
 from shared.media.source import ByteSource
+from shared.media.step import Progress
 
 SAMPLE_RATE = 48_000  # what video uses
 _BLOCKS_AHEAD = 4
@@ -60,7 +61,7 @@ class Mixdown:
     samples: int
     threads: int = 1
 
-    def blocks(self, ceiling_dbtp: float, gauge: DuckGauge) -> Iterator[Block]:
+    def blocks(self, ceiling_dbtp: float, gauge: DuckGauge, progress: Progress) -> Iterator[Block]:
         """The mix from its beginning, true peaks under the ceiling."""
         self.bed.rewind()
         limiter = TruePeakLimiter(SAMPLE_RATE, self.channels, ceiling_dbtp)
@@ -75,6 +76,7 @@ class Mixdown:
                 gauge.add(music, mixed, duck_db)
             yield limiter.limit(voice * voice_gain + mixed)
             place += voice.shape[1]
+            progress("mixing", place / self.samples)
         yield limiter.finish()
 
     def _voice(self) -> Iterator[Block]:
@@ -158,7 +160,7 @@ class EncodedMix:
     duck_db_measured: float
 
 
-def encode_mix(mixdown: Mixdown, output: OutputContainer, ceiling_dbtp: float) -> EncodedMix:
+def encode_mix(mixdown: Mixdown, output: OutputContainer, ceiling_dbtp: float, progress: Progress) -> EncodedMix:
     """Add an AAC stream to `output` and fill it; the packets come back, not muxed, measured by decoding them."""
     channels = mixdown.channels
     encoder = SampleEncoder(
@@ -168,7 +170,7 @@ def encode_mix(mixdown: Mixdown, output: OutputContainer, ceiling_dbtp: float) -
     check = _DecodedMeter(encoder, mixdown.samples)
     packets: list[Packet[Any]] = []
     with (
-        ahead(mixdown.blocks(ceiling_dbtp, gauge), _BLOCKS_AHEAD) as blocks,
+        ahead(mixdown.blocks(ceiling_dbtp, gauge, progress), _BLOCKS_AHEAD) as blocks,
         ahead(_encoded(encoder, blocks), _BLOCKS_AHEAD) as batches,
     ):
         for batch in batches:

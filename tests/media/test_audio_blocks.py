@@ -1,0 +1,173 @@
+"""The shared audio pieces: exact reading, resampling, layouts, and meters against FFmpeg's own."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.audio import Block
+from shared.media.audio.channels import channels_for, remix
+from shared.media.audio.formats import FORMATS
+from shared.media.audio.limiter import TruePeakLimiter
+from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
+from shared.media.audio.reader import audio_shape, read_audio
+from shared.media.audio.resample import RateConverter, scaled_samples
+from shared.media.audio.true_peak import TruePeakMeter
+from shared.media.audio.writer import AudioWriter
+from shared.media.source import FileSource
+from tests.media.audio_tools import decode, ebur128, level_db, sine, write_sound
+from tests.support.media import manifest, media_file
+
+RATE = 48000
+
+
+def read(path: Path, rate: int = RATE, channels: int = 1, **options) -> Block:
+    return np.concatenate(list(read_audio(FileSource(path), rate, channels, **options)), axis=1)
+
+
+@pytest.mark.parametrize("file", [row for row in manifest() if row.audio_end_seconds is not None], ids=lambda f: f.name)
+def test_real_files_give_the_samples_that_they_present(file) -> None:
+    shape = audio_shape(FileSource(file.path))
+    if shape is None:
+        return
+    samples = sum(block.shape[1] for block in read_audio(FileSource(file.path), shape.sample_rate, 2))
+    presented = file.audio_end_seconds - max(file.audio_start_seconds, 0)
+    # Priming that a container does not declare (raw AAC, MP3 without a tag, Matroska) is presented, too.
+    assert samples / shape.sample_rate == pytest.approx(presented, abs=0.07)
+    if shape.codec in ("flac", "pcm_s16le"):
+        assert samples / shape.sample_rate == pytest.approx(presented, abs=0.0006)  # the manifest has milliseconds
+
+
+@pytest.mark.parametrize("name", ["mp3", "m4a", "opus", "flac", "wav"])
+@pytest.mark.parametrize("length", [60, 1000, 50_001])
+def test_what_is_written_is_read_again(tmp_path: Path, name: str, length: int) -> None:
+    sound = np.tile(sine(440, 2, RATE)[:, :length], (2, 1))
+    path = tmp_path / f"x.{name}"
+    with AudioWriter(path, FORMATS[name], RATE, 2) as writer:
+        for start in range(0, length, 777):
+            writer.write(sound[:, start : start + 777])
+    back = read(path, channels=2)
+    assert back.shape == sound.shape
+    if length > 10_000:
+        noise_db = level_db(back[:, 2000:-2000] - sound[:, 2000:-2000]) - level_db(sound)
+        assert noise_db < (-80 if FORMATS[name].lossless else -25)
+
+
+@pytest.mark.parametrize(("from_rate", "to_rate"), [(24000, 48000), (44100, 48000), (48000, 44100), (11025, 24000)])
+@pytest.mark.parametrize("length", [3, 1000, 70_001])
+def test_resampling_is_exact_in_length_and_place(from_rate: int, to_rate: int, length: int) -> None:
+    converter = RateConverter(1, from_rate, to_rate)
+    seconds = np.arange(length) / from_rate
+    sound = np.sin(2 * np.pi * 440 * seconds).astype(np.float32)[None]
+    parts = [converter.convert(sound[:, at : at + 1234]) for at in range(0, length, 1234)] + [converter.finish()]
+    out = np.concatenate(parts, axis=1)
+    assert out.shape[1] == scaled_samples(length, from_rate, to_rate) == round(Fraction(length * to_rate, from_rate))
+    if length > 10_000:
+        ideal = np.sin(2 * np.pi * 440 * np.arange(out.shape[1]) / to_rate)
+        assert np.abs(out[0] - ideal)[300:-300].max() < 1e-4
+
+
+def test_an_origin_drops_what_is_early_and_pads_what_is_late(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "x.mka", sine(440, 1, RATE), RATE, "pcm_s16le")
+    whole = read(path)
+    assert np.array_equal(read(path, origin_seconds=Fraction(1, 4)), whole[:, 12_000:])
+    late = read(path, origin_seconds=Fraction(-1, 4))
+    assert not late[:, :12_000].any()
+    assert np.array_equal(late[:, 12_000:], whole)
+
+
+def test_limits_and_nonsense(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "x.wav", sine(440, 2, RATE), RATE)
+    with pytest.raises(LimitExceeded) as caught:
+        read(path, max_duration_seconds=1.0)
+    assert caught.value.word == "duration_too_long"
+    assert read(path, max_duration_seconds=2.0).shape[1] == 2 * RATE
+    with pytest.raises(UnsupportedMedia):
+        read(media_file("horse.mp4").path)
+
+
+def test_layouts_fold_at_known_levels() -> None:
+    mono = np.ones((1, 4), np.float32)
+    assert np.array_equal(remix(mono, ["FC"], 2), np.ones((2, 4)))
+    assert np.array_equal(remix(np.array([[1.0], [0.0]], np.float32), ["FL", "FR"], 1), [[0.5]])
+    names = ["FL", "FR", "FC", "LFE", "BL", "BR"]
+    surround = np.eye(6, dtype=np.float32)
+    half = 0.5**0.5
+    expected = [[1, 0, half, 0, half, 0], [0, 1, half, 0, 0, half]]
+    assert remix(surround, names, 2) == pytest.approx(np.array(expected))
+    assert np.array_equal(remix(surround, ["FL", "FR", "FC", "LFE", "SL", "SR"], 6), surround)
+    assert [channels_for(count, 8) for count in (1, 2, 3, 5, 6, 7, 8)] == [1, 2, 2, 2, 6, 6, 8]
+
+
+@pytest.mark.parametrize("name", ["jfk.flac", "viper.mp3", "party.mp3", "testVideoMp4.mp4"])
+def test_loudness_and_true_peak_agree_with_ffmpeg(name: str) -> None:
+    path = media_file(name).path
+    sound, rate = decode(path)
+    loudness, peak = LoudnessMeter(rate, sound.shape[0]), TruePeakMeter(sound.shape[0])
+    for start in range(0, sound.shape[1], 10_007):
+        loudness.add(sound[:, start : start + 10_007])
+        peak.add(sound[:, start : start + 10_007])
+    lufs, dbtp = ebur128(path)
+    assert loudness.integrated_lufs() == pytest.approx(lufs, abs=0.1)
+    assert peak.dbtp() == pytest.approx(dbtp, abs=0.15)
+
+
+def test_a_tone_measures_as_the_standard_says() -> None:
+    """BS.1770-4: a 997 Hz sine at full scale in one channel reads -3.01 LUFS."""
+    meter = LoudnessMeter(RATE, 1)
+    meter.add(sine(997, 5, RATE, level=1.0))
+    assert meter.integrated_lufs() == pytest.approx(-3.01, abs=0.05)
+    silent = LoudnessMeter(RATE, 2)
+    silent.add(np.zeros((2, RATE), np.float32))
+    assert silent.integrated_lufs() == SILENCE_LUFS
+
+
+@pytest.mark.parametrize("gain", [0.3, 1.0, 4.0])
+def test_the_limiter_holds_its_ceiling_and_else_does_nothing(tmp_path: Path, gain: float) -> None:
+    sound, rate = decode(media_file("viper.mp3").path)
+    sound = sound[:, : 8 * rate] * np.float32(gain)
+    limiter = TruePeakLimiter(rate, 2, -1.0)
+    sizes = np.random.default_rng(7).integers(1, 60_000, 200)
+    parts, start = [], 0
+    for size in sizes:
+        parts.append(limiter.limit(sound[:, start : start + size]))
+        start += size
+    parts.append(limiter.finish())
+    out = np.concatenate(parts, axis=1)
+    assert out.shape == sound.shape
+    if gain < 0.5:
+        assert np.array_equal(out, sound)
+        assert limiter.deepest_db == 0
+        return
+    with AudioWriter(tmp_path / "x.flac", FORMATS["flac"], rate, 2, bits_per_sample=24) as writer:
+        writer.write(out)
+    assert ebur128(tmp_path / "x.flac")[1] <= -0.9
+    ratio = out[np.abs(sound) > 0.01] / sound[np.abs(sound) > 0.01]
+    assert ratio.max() <= 1.0001
+    assert level_db(out) > level_db(sound) - 14
+
+
+def test_gaps_in_the_timestamps_become_silence(tmp_path: Path) -> None:
+    import av
+
+    sound = sine(440, 2, RATE)
+    path = tmp_path / "gap.mkv"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        stream.time_base = Fraction(1, RATE)
+        for index in range(20):
+            if 8 <= index < 12:
+                continue
+            block = np.rint(sound[:, index * 4800 : (index + 1) * 4800] * 32767).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = RATE, index * 4800, Fraction(1, RATE)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    samples = read(path)
+    assert samples.shape[1] == 2 * RATE
+    assert not samples[:, 8 * 4800 + 100 : 12 * 4800 - 100].any()
+    assert np.abs(samples - sound)[:, 12 * 4800 + 100 :].max() < 1e-3
