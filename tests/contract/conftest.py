@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from deploy.stack.servers import S3
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.embedded.local_queue import LocalQueue
 from shared.backends.embedded.memory_live import MemoryLive
@@ -20,6 +22,7 @@ from shared.backends.rabbit import RabbitQueue
 from shared.backends.rabbit_link import Link
 from shared.backends.rabbit_topology import DEAD, DELAYS_SECONDS, FEATURES, delay_name, queue_name
 from shared.backends.redis_live import RedisLive
+from shared.backends.s3 import S3Objects
 from shared.ports import JobQueue, LiveState, ObjectStore, TaskStore
 from tests.support.servers import mongo_server, rabbit_server, redis_server, s3_server  # noqa: F401  fixtures
 
@@ -33,7 +36,7 @@ class Objects:
 
     store: ObjectStore
     public_base_url: str
-    read: Callable[[str], Awaitable[bytes]]
+    read: Callable[[str], bytes]
 
 
 REAL = pytest.mark.server
@@ -113,14 +116,25 @@ async def empty_redis(url: str) -> None:
         await client.flushall()
 
 
-@pytest.fixture(params=["file"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=REAL)])
 async def objects(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Objects]:
-    directory = tmp_path / "media"
+    base = "https://media.example/media"
+    if request.param == "file":
+        kept = Objects(
+            FileObjects(tmp_path / "media", base), base, lambda name: (tmp_path / "media" / name).read_bytes()
+        )
+    else:
+        server: S3 = request.getfixturevalue("s3_server")
+        client, bucket = server.client(), server.bucket
+        empty_bucket(client, bucket)
+        url = f"s3://{bucket}?endpoint={server.endpoint}&region=auto"
+        store = S3Objects(url, base, environment=server.environment)
+        kept = Objects(store, base, lambda name: client.get_object(Bucket=bucket, Key=name)["Body"].read())
+    await kept.store.open()
+    yield kept
+    await kept.store.close()
 
-    async def read(name: str) -> bytes:
-        return (directory / name).read_bytes()
 
-    store = FileObjects(directory, "https://media.example/media")
-    await store.open()
-    yield Objects(store, "https://media.example/media", read)
-    await store.close()
+def empty_bucket(client: Any, bucket: str) -> None:
+    for item in client.list_objects_v2(Bucket=bucket).get("Contents", ()):
+        client.delete_object(Bucket=bucket, Key=item["Key"])

@@ -22,21 +22,21 @@ async def test_an_object_is_read_back_at_its_url(objects: Objects, tmp_path: Pat
     url = await objects.store.put(a_file(tmp_path, content), "ab12.jpg", "image/jpeg")
     assert url == await objects.store.url("ab12.jpg")
     assert url.startswith(objects.public_base_url + "/")
-    assert await objects.read("ab12.jpg") == content
+    assert objects.read("ab12.jpg") == content
 
 
 async def test_names_are_quoted_in_urls(objects: Objects, tmp_path: Path) -> None:
     name = "folder/my clip (1)+2.mp4"
     url = await objects.store.put(a_file(tmp_path, b"x"), name, "video/mp4")
     assert url.split("?")[0].endswith("/folder/my%20clip%20%281%29%2B2.mp4")
-    assert await objects.read(name) == b"x"
+    assert objects.read(name) == b"x"
 
 
 async def test_a_name_is_written_once(objects: Objects, tmp_path: Path) -> None:
     await objects.store.put(a_file(tmp_path, b"first"), "a.mp3", "audio/mpeg")
     with pytest.raises(Conflict):
         await objects.store.put(a_file(tmp_path, b"second"), "a.mp3", "audio/mpeg")
-    assert await objects.read("a.mp3") == b"first"
+    assert objects.read("a.mp3") == b"first"
 
 
 async def test_of_concurrent_writers_one_wins_whole(objects: Objects, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ async def test_of_concurrent_writers_one_wins_whole(objects: Objects, tmp_path: 
     )
     assert [type(answer) for answer in answers].count(Conflict) == 5
     winner = next(number for number, answer in enumerate(answers) if isinstance(answer, str))
-    assert await objects.read("race.bin") == contents[winner]
+    assert objects.read("race.bin") == contents[winner]
 
 
 async def test_delete_makes_the_name_free(objects: Objects, tmp_path: Path) -> None:
@@ -55,12 +55,12 @@ async def test_delete_makes_the_name_free(objects: Objects, tmp_path: Path) -> N
     await objects.store.delete("a.mp4")
     await objects.store.delete("a.mp4")
     await objects.store.put(a_file(tmp_path, b"second"), "a.mp4", "video/mp4")
-    assert await objects.read("a.mp4") == b"second"
+    assert objects.read("a.mp4") == b"second"
 
 
 async def test_an_empty_file_is_an_object(objects: Objects, tmp_path: Path) -> None:
     await objects.store.put(a_file(tmp_path, b""), "empty.bin", "application/octet-stream")
-    assert await objects.read("empty.bin") == b""
+    assert objects.read("empty.bin") == b""
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", "a/../b", "", ".hidden", "a//b", "a\nb", "a" * 600])
@@ -73,7 +73,7 @@ async def test_the_scratch_file_stays_the_jobs_own(objects: Objects, tmp_path: P
     path = a_file(tmp_path, b"result")
     await objects.store.put(path, "a.wav", "audio/wav")
     path.unlink()
-    assert await objects.read("a.wav") == b"result"
+    assert objects.read("a.wav") == b"result"
 
 
 async def test_it_is_up(objects: Objects) -> None:
