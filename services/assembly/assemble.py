@@ -12,15 +12,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-import av
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from services.assembly.background import BackgroundWriter
-from services.assembly.master_audio import MasterAudio, master_blocks, measure_master
+from services.assembly.master_audio import MasterAudio, in_stereo, master_blocks, measure_master
 from services.assembly.sync import plan_sync
 from shared.errors import InvalidRequest
 from shared.media.audio import Block
-from shared.media.audio.channels import LAYOUTS, remix
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
@@ -174,10 +172,8 @@ def _mp3_writer(path: Path, sound: MasterAudio, quality: str) -> AudioWriter:
 
 def _both(blocks: Iterator[Block], audio_only: BackgroundWriter, channels: int) -> Iterator[Block]:
     """Pass the blocks on, having given them to the MP3 (in stereo at most) first."""
-    names = [channel.name for channel in av.AudioLayout(LAYOUTS[channels]).channels]
     for block in blocks:
-        narrow = block if channels <= MP3.most_channels else remix(block, names, MP3.most_channels)
-        audio_only.write(narrow)
+        audio_only.write(block if channels <= MP3.most_channels else in_stereo(block))
         yield block
 
 

@@ -16,7 +16,7 @@ from av.audio.frame import AudioFrame
 from services.assembly.sync import SyncPlan
 from shared.errors import UnsupportedMedia
 from shared.media.audio import Block
-from shared.media.audio.channels import LAYOUTS, channels_for
+from shared.media.audio.channels import LAYOUTS, channels_for, remix
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.reader import read_audio
 from shared.media.container import audio_streams, describe_streams, open_container
@@ -72,6 +72,12 @@ def master_blocks(master: MasterAudio, sync: SyncPlan) -> Iterator[Block]:
     if sync.tempo != 1:
         blocks = _at_tempo(blocks, sync.tempo, master)
     yield from _exactly(blocks, sync.samples, master) if sync.is_exact else blocks
+
+
+def in_stereo(block: Block) -> Block:
+    """Surround sound folded into two channels (ITU-R BS.775)."""
+    names = [channel.name for channel in av.AudioLayout(LAYOUTS[block.shape[0]]).channels]
+    return remix(block, names, 2)
 
 
 def _at_tempo(blocks: Iterator[Block], tempo: Fraction, master: MasterAudio) -> Iterator[Block]:
