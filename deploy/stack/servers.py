@@ -198,6 +198,7 @@ class S3(Server):
             "ip.bind": HOST,
             "s3.config": config,
             "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
             "volume.max": 60,  # a bucket takes seven when it is first written
             "master.volumeSizeLimitMB": 256,
             "filer.localSocket": self.directory / "filer.sock",
