@@ -107,7 +107,7 @@ class Suite:
         port = self._settings.port
         _say(f"ready http://127.0.0.1:{port}")
         if sys.stdout.isatty() or os.environ.get("LASTFRAME_SHOW_KEY"):
-            key = next(iter(self._settings.plain_keys().values()))
+            key = next(iter(self._settings.plain_keys().values()), "$LAST_FRAME_API_KEY")
             _say(f"API key: {key}")
             _say(f"API reference: http://127.0.0.1:{port}/docs")
             _say("Try it:")

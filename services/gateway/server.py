@@ -97,7 +97,7 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
     ) -> server_pb2.ServerStatus:
         owner = current_caller().visible_owner
         store = self._ledger.store
-        counts = await store.counts()
+        counts = await store.counts(owner)
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         last_activity = await store.last_activity(owner)
         status = server_pb2.ServerStatus(
@@ -116,7 +116,6 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
 
     async def GetServerStats(self, request: server_pb2.GetServerStatsRequest, context: Any) -> server_pb2.ServerStats:
         store = self._ledger.store
-        everyone = await store.counts()
         counts = await store.counts(current_caller().visible_owner)
         return server_pb2.ServerStats(
             server=server_pb2.ServerFacts(
@@ -126,8 +125,8 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
                 **{status.value: counts[status] for status in TaskStatus}, total=sum(counts.values())
             ),
             queue=server_pb2.QueueFacts(
-                active_tasks=everyone[TaskStatus.PROCESSING],
-                queue_size=everyone[TaskStatus.PENDING],
+                active_tasks=counts[TaskStatus.PROCESSING],
+                queue_size=counts[TaskStatus.PENDING],
                 max_concurrent=self._deployment.max_concurrent_tasks,
             ),
             system=server_pb2.SystemFacts(

@@ -119,6 +119,9 @@ def key_source(settings: Settings) -> Callable[[], KeyRing]:
     Raises:
         ConfigurationError: there are none, or their file cannot be read.
     """
+    if not (settings.api_keys or settings.api_keys_file or settings.store_url.startswith("sqlite")):
+        # Each process would make a key of its own.
+        raise ConfigurationError("LASTFRAME_API_KEYS: set it, or LASTFRAME_API_KEYS_FILE, to let anybody in")
     plain = settings.plain_keys()
     if settings.api_keys_file is None:
         ring = KeyRing.from_plain(plain, settings.admin_names)
