@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.container import first_video_stream, only, open_container
+from shared.media.picture import Orientation
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -72,6 +73,12 @@ def inspect_picture(source: ByteSource, context: StepContext) -> Picture:
             if packet.size
         ]
         codec = stream.codec_context.codec.canonical_name
+        # AVI keeps no PTS; libavformat's guess for pictures that are stored out of order is the stored order.
+        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
+    if guessed and all(
+        pts is None or earlier is None or pts > earlier for (earlier, *_), (pts, *_) in itertools.pairwise(times)
+    ):
+        times = [(None, dts, duration, hidden) for _, dts, duration, hidden in times]
     shown = sorted((pts, duration) for pts, _, duration, hidden in times if pts is not None and not hidden)
     obstacle = "" if codec in _MP4_CODECS else f"MP4 does not carry {codec}"
     if not times:
@@ -141,13 +148,9 @@ def _decode_ticks(pts: list[int], dts: list[int | None]) -> list[int]:
 def _encoder(output: OutputContainer, stream: VideoStream, picture: Picture, context: StepContext) -> VideoStream:
     source = stream.codec_context
     encoder: VideoStream = output.add_stream("libx264", rate=stream.average_rate or _FALLBACK_RATE)
-    encoder.width, encoder.height = source.width // 2 * 2, source.height // 2 * 2
     encoder.pix_fmt = "yuv420p"
     encoder.time_base = picture.time_base if picture.time_base.denominator <= _FINEST_CLOCK else _COMMON_CLOCK
     encoder.codec_context.time_base = encoder.time_base
-    aspect = stream.sample_aspect_ratio or source.sample_aspect_ratio
-    if aspect:
-        encoder.codec_context.sample_aspect_ratio = aspect
     for tag in ("color_primaries", "color_trc", "colorspace"):
         setattr(encoder.codec_context, tag, getattr(source, tag))
     encoder.codec_context.thread_count = context.threads
@@ -163,6 +166,7 @@ def _encoded(
     rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
     timed = bool(picture.decode_ticks)
     shown = -1
+    upright: _Upright | None = None
     for index, frame in enumerate(_frames(container, stream)):
         if timed and frame.pts is not None and frame.time_base:
             seconds = frame.pts * Fraction(frame.time_base) - picture.start_seconds
@@ -172,11 +176,47 @@ def _encoded(
         if ticks <= shown:
             continue  # before the picture's start, or two at one instant
         shown = ticks
-        ready = frame.reformat(width=encoder.width, height=encoder.height, format="yuv420p")
+        if upright is None:  # the encoder opens with its first frame: until then its shape can be told
+            upright = _Upright(frame)
+            encoder.width, encoder.height = upright.width, upright.height
+            aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+            if aspect:
+                encoder.codec_context.sample_aspect_ratio = 1 / aspect if upright.transposed else aspect
+        ready = upright(frame)
         ready.pts, ready.time_base = ticks, encoder.time_base
         ready.pict_type = 0  # or x264 copies the source's frame types
         yield from encoder.encode(ready)
     yield from encoder.encode(None)
+
+
+class _Upright:
+    """Turns frames as the first one's display matrix says, into 4:2:0 of even size."""
+
+    def __init__(self, first: av.VideoFrame) -> None:
+        turn = Orientation.of(first)
+        steps = ((turn.transposed, "transpose", "cclock_flip"), (turn.mirrored_horizontally, "hflip", ""))
+        self._filters = [
+            (name, argument) for wanted, name, argument in (*steps, (turn.mirrored_vertically, "vflip", "")) if wanted
+        ]
+        self.transposed = turn.transposed
+        width, height = first.width // 2 * 2, first.height // 2 * 2
+        self._stored = (width, height)
+        self.width, self.height = (height, width) if turn.transposed else (width, height)
+        self._graph = av.filter.Graph()
+        clock = Fraction(first.time_base or _COMMON_CLOCK)
+        source = self._graph.add("buffer", f"video_size={width}x{height}:pix_fmt=yuv420p:time_base={clock}")
+        self._graph.link_nodes(
+            source,
+            *(self._graph.add(name, argument or None) for name, argument in self._filters),
+            self._graph.add("buffersink"),
+        ).configure()
+
+    def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
+        flat = frame.reformat(width=self._stored[0], height=self._stored[1], format="yuv420p")
+        if not self._filters:
+            return flat
+        self._graph.vpush(flat)
+        return self._graph.vpull()
 
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:

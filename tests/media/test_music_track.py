@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from services.audio.mix_music import MixedMusic, mix_music
 from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
 from shared.media.audio import Block
+from shared.media.picture import Orientation
 from shared.media.source import FileSource
 from shared.media.step import StepContext
-from tests.media.audio_tools import decode, ebur128, level_db, sine, write_sound
+from tests.media.audio_tools import decode, ebur128, ffmpeg, level_db, sine, write_sound
 from tests.support.media import media_file
 
 RATE = 48000
@@ -230,7 +232,9 @@ def test_an_edit_list_into_a_group_of_pictures_survives(tmp_path: Path, context:
     assert stream_seconds(path)[2] == 2 * RATE
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("libvpx", ".webm"), ("wmv2", ".avi"), ("mpeg4", ".avi")])
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("libvpx", ".webm"), ("wmv2", ".avi"), ("mpeg4", ".avi"), ("libx264", ".avi")]
+)
 def test_a_picture_that_cannot_be_copied_is_encoded_and_said(
     tmp_path: Path, context: StepContext, tone: Path, codec: str, suffix: str
 ) -> None:
@@ -261,6 +265,28 @@ def test_real_videos_keep_picture_and_length(context: StepContext, tone: Path, n
     picture, _, samples = stream_seconds(path)
     assert picture == pytest.approx(result.original_duration, abs=0.0001)
     assert samples == result.output_samples
+
+
+def test_a_turned_picture_is_encoded_upright(tmp_path: Path, context: StepContext, tone: Path) -> None:
+    """ProRes from a phone: MP4 cannot carry it, and its display matrix would be lost."""
+    program = ffmpeg()
+    still, video = tmp_path / "still.mov", tmp_path / "turned.mov"
+    make = ["-f", "lavfi", "-i", "color=red:s=64x32:r=25:d=1,drawbox=w=32:c=blue:t=fill", "-c:v", "prores_ks"]
+    turn = ["-i", str(still), "-c", "copy", "-metadata:s:v", "rotate=90"]
+    for command, target in ((make, still), (turn, video)):
+        subprocess.run([program, "-v", "error", *command, str(target)], check=True)
+    result, path = mix(context, video, tone)
+    assert result.picture == "encoded as H.264: MP4 does not carry prores"
+    with av.open(str(path)) as container:
+        frame = next(container.decode(container.streams.video[0]))
+        shown = frame.to_ndarray(format="rgb24")
+    assert shown.shape == (64, 32, 3)
+    top_is_blue = bool(shown[16, 16, 2] > 150)
+    assert top_is_blue != bool(shown[48, 16, 2] > 150)
+    with av.open(str(video)) as container:
+        first = next(container.decode(container.streams.video[0]))
+        expected = Orientation.of(first).apply(first.to_ndarray(format="rgb24"))
+    assert np.abs(shown.astype(int) - expected.astype(int)).mean() < 12
 
 
 def test_rotation_is_kept(context: StepContext, tone: Path) -> None:
