@@ -2,8 +2,8 @@
 
     python bench/stitch.py [--case equal|long|mixed] [--seconds 60] [--ffmpeg NAME=PATH ...] [--keep FOLDER]
 
-Every tool runs as its own process, ours in a fork that has its modules loaded, as the service's worker does. CPU is user
-and system time. Each clip flashes white and clicks at the same instant; "A/V ms" is how far the click of
+Every tool runs as its own process, ours in a fork that has its modules loaded, as the service's worker does. CPU is
+user and system time. Each clip flashes white and clicks at the same instant; "A/V ms" is how far the click of
 any clip is from its flash in the result. `cp` of the same bytes is the floor for a copied join.
 """
 

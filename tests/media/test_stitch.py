@@ -15,6 +15,11 @@ import pytest
 
 from services.stitch.stitch import Stitched, plan, stitch
 from shared.errors import InvalidRequest, LastFrameError, LimitExceeded, ProcessingFailed, UnsupportedMedia
+from shared.media.join.clip import read_clip
+from shared.media.join.look import read_wishes
+from shared.media.join.movie import Output, write_join
+from shared.media.join.plan import plan_join
+from shared.media.join.sound import clips_sound
 from shared.media.source import FileSource
 from shared.media.step import StepContext
 from tests.support.clips import ClipRecipe, Seen, look_at, make_clip
@@ -372,3 +377,51 @@ def test_a_damaged_clip_is_repaired_to_its_planned_length(bench: Bench) -> None:
     done, path = bench.stitch([good, hurt])
     seen = check(done, path)
     assert len(seen.pts) == 60
+
+
+def test_equal_rotated_clips_are_copied_with_their_rotation(bench: Bench) -> None:
+    paths = [bench.clip(rotation=90, hue=hue) for hue in (80, 170)]
+    done, path = bench.stitch(paths)
+    seen = check(done, path)
+    assert (len(done.copied), done.resolution) == (2, "96x160")
+    assert seen.md5 == [md5 for source in paths for md5 in look_at(source).md5]
+    with av.open(str(path)) as container, av.open(str(paths[0])) as source:
+        assert next(container.decode(video=0)).rotation == next(source.decode(video=0)).rotation != 0
+
+
+def test_hdr_stays_hdr_when_all_are_equal_and_becomes_sdr_when_not(bench: Bench) -> None:
+    hdr = {
+        "codec": "libx265",
+        "pix_fmt": "yuv420p10le",
+        "options": {"preset": "ultrafast", "x265-params": "log-level=none"},
+        "colour": (9, 9, 16, 1),
+        "flash_frame": None,
+    }
+    paths = [bench.clip(**hdr), bench.clip(**hdr, hue=100)]
+    done, path = bench.stitch(paths)
+    check(done, path)
+    assert len(done.copied) == 2
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].codec_context.color_trc == 16
+    done, path = bench.stitch([paths[0], bench.clip(frames=40)])
+    check(done, path)
+    assert any("HDR was brought to SDR" in warning for warning in done.warnings)
+    assert done.copied == [{"index": 1}]
+    with av.open(str(path)) as container:
+        first = next(container.decode(video=0)).to_ndarray()
+    assert 20 < first[30:40, 60:150].mean() < 235
+
+
+def test_one_pass_writes_a_file_with_sound_and_one_without(bench: Bench) -> None:
+    paths = [bench.clip(), bench.clip(size=(64, 64), frames=12, flash_frame=None)]
+    context = StepContext(bench.folder)
+    clips = [read_clip(index, FileSource(path), context) for index, path in enumerate(paths)]
+    joined = plan_join(clips, read_wishes("auto", None, None, None))
+    sound = clips_sound(joined, pytest.fail)
+    full, silent = bench.folder / "full.mp4", bench.folder / "silent.mp4"
+    written = write_join(joined, [Output(full, True), Output(silent, False)], context, sound)
+    assert (written.frames, written.samples) == (42, 42 * 1600)
+    one, other = look_at(full), look_at(silent)
+    assert (one.pts, one.md5) == (other.pts, other.md5)
+    assert one.samples >= written.samples
+    assert other.samples == 0
