@@ -7,6 +7,7 @@ point the product at them.
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import sys
 import threading
@@ -38,7 +39,7 @@ def main(directory: Path) -> int:
                 return 1
             _say(f"{server.name} is ready on port {server.port}")
         settings = _settings(servers)
-        (directory / "env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        (directory / "env").write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
         (directory / "env").chmod(0o600)
         _say(f"The stack is up; {directory / 'env'} points the product at it. Ctrl-C stops it.")
         while not stopping.wait(WATCH_SECONDS):

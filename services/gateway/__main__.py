@@ -6,4 +6,4 @@ from services.gateway.feature import gateway_feature
 from shared.runtime.process import main
 
 if __name__ == "__main__":
-    sys.exit(main(lambda settings, backends: gateway_feature(settings, backends, "none")[0]))
+    sys.exit(main(lambda settings, backends: gateway_feature(settings, backends, None)[0]))

@@ -17,7 +17,7 @@ from shared.runtime.version import VERSION
 from shared.runtime.wiring import Backends
 
 
-def gateway_feature(settings: Settings, backends: Backends, sandbox: str) -> tuple[Feature, ServerService]:
+def gateway_feature(settings: Settings, backends: Backends, sandbox: str | None) -> tuple[Feature, ServerService]:
     """The gateway's feature, and its ServerService, which is told when the process drains."""
     server_service = ServerService(
         backends.ledger,

@@ -29,13 +29,13 @@ class Deployment:
 
     Attributes:
         parts: health name (`mongodb`, …) → True when the embedded twin stands in for it.
-        sandbox: `full`, `partial` or `none`.
+        sandbox: `full`, `partial` or `none`; None in a process that runs no decoders.
     """
 
     version: str
     max_concurrent_tasks: int
     parts: Mapping[str, bool]
-    sandbox: str
+    sandbox: str | None
 
 
 class ServerService(server_pb2_grpc.ServerServiceServicer):
