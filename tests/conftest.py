@@ -62,7 +62,9 @@ def _sound(path: Path, codec: str, seconds: float) -> Path:
         stream = output.add_stream(codec, rate=rate, layout="mono")
         frame = av.AudioFrame.from_ndarray(wave[None, :], format="s16", layout="mono")
         frame.sample_rate = rate
-        resampler = av.AudioResampler(stream.codec_context.format, "mono", rate, stream.codec_context.frame_size or None)
+        resampler = av.AudioResampler(
+            stream.codec_context.format, "mono", rate, stream.codec_context.frame_size or None
+        )
         for piece in (*resampler.resample(frame), *resampler.resample(None)):
             output.mux(stream.encode(piece))
         output.mux(stream.encode(None))

@@ -218,14 +218,17 @@ def test_a_task_that_fails(suite: RunningSuite, sources: Sources, name: str) -> 
     word = {"audio_stitch": "invalid_audio_url", "media_length": "invalid_media_url"}.get(name, "invalid_video_url")
     assert failed["error"] == ("scene_video_missing" if name == "movie_assembly" else word)
     assert "404" in failed["error_message"]
-    assert failed["error_input"] == {
-        "last_frame": "video_url",
-        "video_stitch": "video_urls[0]",
-        "audio_stitch": "audio_urls[0]",
-        "music_track": "video_url",
-        "movie_assembly": "scene_videos[0].video_url",
-        "media_length": "media_url",
-    }[name]
+    assert (
+        failed["error_input"]
+        == {
+            "last_frame": "video_url",
+            "video_stitch": "video_urls[0]",
+            "audio_stitch": "audio_urls[0]",
+            "music_track": "video_url",
+            "movie_assembly": "scene_videos[0].video_url",
+            "media_length": "media_url",
+        }[name]
+    )
     error = {key: failed[key] for key in ("error", "error_message", "error_input")}
     assert payload == {"task_id": task_id, "status": "failed", "kind": name} | error
 

@@ -40,7 +40,9 @@ def last_picture(path: Path) -> np.ndarray:
     return last.to_ndarray(format="rgb24").astype(int)
 
 
-@pytest.mark.parametrize(("image_format", "kind"), [("jpg", "JPEG"), ("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")])
+@pytest.mark.parametrize(
+    ("image_format", "kind"), [("jpg", "JPEG"), ("jpeg", "JPEG"), ("png", "PNG"), ("webp", "WEBP")]
+)
 def test_last_frame(suite: RunningSuite, sources: Sources, image_format: str, kind: str) -> None:
     task = suite.completed("/api/v1/process", {"video_url": sources.video, "image_format": image_format, "quality": 97})
     image = Image.open(io.BytesIO(fetch(task["image_url"])))
@@ -97,7 +99,9 @@ def test_movie_assembly(suite: RunningSuite, sources: Sources) -> None:
     suite.until(reply["task_id"], "completed", "failed")
     task = suite.get(f"/api/v1/video/assembly/{reply['task_id']}")
     assert task["status"] == "completed", task
-    full, silent, sound = (streams(fetch(task[name])) for name in ("full_video_url", "video_only_url", "audio_only_url"))
+    full, silent, sound = (
+        streams(fetch(task[name])) for name in ("full_video_url", "video_only_url", "audio_only_url")
+    )
     assert full["video"] == silent["video"] == pytest.approx(2.0, abs=0.001)
     assert full["audio"] == pytest.approx(2.0, abs=0.06)
     assert set(silent) == {"video"}

@@ -188,9 +188,7 @@ class RunningSuite:
         """The task's Server-Sent Events as they come, until the server ends the stream."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
-            connection.request(
-                "GET", f"/api/v1/tasks/{task_id}/events", headers={"Authorization": f"Bearer {KEY}"}
-            )
+            connection.request("GET", f"/api/v1/tasks/{task_id}/events", headers={"Authorization": f"Bearer {KEY}"})
             reply = connection.getresponse()
             assert reply.status == 200, reply.read()
             assert reply.headers["content-type"].startswith("text/event-stream")

@@ -34,6 +34,7 @@ class MediaServer:
         """Listens on a free loopback port and returns it."""
         application = web.Application()
         application.router.add_get("/media/{name}", self._serve)
+        application.router.add_route("*", "/{other:.*}", _not_found)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -49,7 +50,7 @@ class MediaServer:
         match = NAME.fullmatch(request.match_info["name"])
         path = self._directory / request.match_info["name"]
         if match is None or match[1] not in CONTENT_TYPES or not path.is_file():
-            raise web.HTTPNotFound(text=NOT_FOUND, content_type="application/json")
+            return await _not_found(request)
         return web.FileResponse(
             path,
             headers={
@@ -58,3 +59,7 @@ class MediaServer:
                 "Cache-Control": "public, max-age=31536000, immutable",
             },
         )
+
+
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    return web.json_response(text=NOT_FOUND, status=404)
