@@ -202,6 +202,7 @@ class S3(Server):
             "volume.max": 60,  # a bucket takes seven when it is first written
             "master.volumeSizeLimitMB": 256,
             "filer.localSocket": self.directory / "filer.sock",
+            "s3.localSocket": self.directory / "s3.sock",
             "master.telemetry": "false",
         }
         parts = ["s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc"]
