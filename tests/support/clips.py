@@ -187,9 +187,10 @@ def look_at(path: Path, *, pictures: bool = True) -> Seen:
 def _click_places(wave: np.ndarray, rate: int) -> list[float]:
     reach = round(CLICK_SECONDS * 4 * rate)
     bell = np.exp(-0.5 * ((np.arange(-reach, reach + 1) / rate) / CLICK_SECONDS) ** 2)
-    match = np.convolve(wave, bell / bell.sum(), "same")
+    loud = np.flatnonzero(wave > 0.3)
     places = []
-    while match.size and (top := int(match.argmax())) >= 0 and match[top] > 0.3:
-        places.append(top)
-        match[max(0, top - rate // 20) : top + rate // 20] = 0
-    return sorted(places)
+    for group in np.split(loud, np.flatnonzero(np.diff(loud) > rate // 20) + 1) if loud.size else []:
+        first = max(0, int(group[0]) - reach)
+        near = wave[first : int(group[-1]) + reach]
+        places.append(first + int(np.convolve(near, bell, "same").argmax()))
+    return places
