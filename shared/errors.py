@@ -159,4 +159,6 @@ ERROR_WORD_NUMBERS: dict[str, int] = {
     "task_not_failed": 1016,
     "unsupported_format": 1017,
     "invalid_cursor": 1018,
+    "no_webhook": 1019,
+    "not_finished": 1020,
 }

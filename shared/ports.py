@@ -211,6 +211,10 @@ class LiveState(Protocol):
         """Mirrors a task's public state and wakes its watchers; best effort, never raises."""
         ...
 
+    async def forget(self, task_id: str) -> None:
+        """Drops what is shown of a deleted task; best effort, never raises."""
+        ...
+
     def watch(self, task_id: str) -> AsyncIterator[None]:
         """Yields whenever the task may have changed, at once and at least once a second; reading is the caller's."""
         ...

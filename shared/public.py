@@ -23,7 +23,7 @@ def public_task(task: Task) -> dict[str, Any]:
     view.update(task.inputs)
     if task.status is TaskStatus.COMPLETED:
         view.update(task.outputs)
-    for name in ("created_at", "updated_at", "started_at", "completed_at"):
+    for name in ("created_at", "updated_at", "started_at", "completed_at", "expires_at"):
         moment = getattr(task, name)
         if moment is not None:
             view[name] = rfc3339(moment)
@@ -48,6 +48,8 @@ def public_task(task: Task) -> dict[str, Any]:
             }
             for retry in task.retries
         ]
+    if task.retry_of is not None:
+        view["retry_of"] = task.retry_of
     if task.webhook is not None:
         view["webhook"] = public_webhook(task.webhook)
     if task.status is TaskStatus.COMPLETED:

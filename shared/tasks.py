@@ -131,6 +131,8 @@ class Task:
         lease_until: when others may take it over, on the store's clock.
         dispatch_at: when a pending task is next offered to the queue (a retry's delay, a lost publish's repair).
         phase, progress: what a running job is doing, and how far it is (0-1).
+        retry_of: the failed task whose request this one repeats.
+        expires_at: when the ledger will delete a finished task; not stored, it follows from the ledger's retention.
         trace: W3C trace context and request id of the submit, to link the job and the webhook to it.
     """
 
@@ -156,6 +158,8 @@ class Task:
     progress: float | None = None
     retries: tuple[Retry, ...] = ()
     webhook: Webhook | None = None
+    retry_of: str | None = None
+    expires_at: datetime | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -187,6 +191,7 @@ class Submission:
     options: Mapping[str, Any] = field(default_factory=dict)
     webhook_url: str | None = None
     idempotency_key: str | None = None
+    retry_of: str | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
     def idempotency(self) -> Idempotency | None:

@@ -27,7 +27,8 @@ def gateway_feature(settings: Settings, backends: Backends, sandbox: str | None)
     )
 
     def register(submitter: Submitter, ledger: Ledger, server: grpc.aio.Server) -> None:
-        tasks_pb2_grpc.add_TasksServiceServicer_to_server(TasksService(ledger, backends.policy), server)
+        tasks = TasksService(ledger, backends.objects, backends.policy)
+        tasks_pb2_grpc.add_TasksServiceServicer_to_server(tasks, server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(server_service, server)
         server_pb2_grpc.add_SiteServiceServicer_to_server(SiteService(), server)
 

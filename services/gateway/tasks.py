@@ -1,23 +1,29 @@
-"""TasksService: status, recent, webhook, watch, cancel for tasks of every kind."""
+"""TasksService: status, lists, watching, cancel, retry and webhooks for tasks of every kind."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC
 from typing import Any
 
 from lastframe.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
 from shared.jobs.ledger import Ledger
-from shared.rpc.call import current_caller
+from shared.jobs.retention import delete_task
+from shared.ports import ObjectStore, TaskFilter
+from shared.rpc.call import current_call, current_caller
 from shared.rpc.render import task_message
+from shared.rpc.submit import accepted
+from shared.tasks import TaskKind, TaskStatus
 from shared.urls import OutboundPolicy, check_url
 
 DEFAULT_RECENT = 50
 
 
 class TasksService(tasks_pb2_grpc.TasksServiceServicer):
-    def __init__(self, ledger: Ledger, policy: OutboundPolicy) -> None:
+    def __init__(self, ledger: Ledger, objects: ObjectStore, policy: OutboundPolicy) -> None:
         self._ledger = ledger
+        self._objects = objects
         self._policy = policy
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Any) -> tasks_pb2.Task:
@@ -27,7 +33,7 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
         self, request: tasks_pb2.ListRecentTasksRequest, context: Any
     ) -> tasks_pb2.ListRecentTasksResponse:
         limit = request.limit if request.HasField("limit") else DEFAULT_RECENT
-        tasks = await self._ledger.store.recent(limit, current_caller().visible_owner)
+        tasks = await self._ledger.recent(limit, current_caller().visible_owner)
         return tasks_pb2.ListRecentTasksResponse(tasks=[task_message(task) for task in tasks], count=len(tasks))
 
     async def RegisterWebhook(
@@ -45,4 +51,32 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
             yield task_message(task)
 
     async def CancelTask(self, request: tasks_pb2.CancelTaskRequest, context: Any) -> tasks_pb2.Task:
-        return task_message(await self._ledger.cancel(request.task_id, current_caller().visible_owner))
+        owner = current_caller().visible_owner
+        task = await self._ledger.get(request.task_id, owner)
+        if task.status is TaskStatus.COMPLETED:
+            await delete_task(self._ledger, self._objects, task)
+            return task_message(task)
+        return task_message(await self._ledger.cancel(request.task_id, owner))
+
+    async def ListTasks(self, request: tasks_pb2.ListTasksRequest, context: Any) -> tasks_pb2.ListTasksResponse:
+        which = TaskFilter(
+            owner=current_caller().visible_owner,
+            statuses=(TaskStatus(request.status),) if request.HasField("status") else (),
+            kinds=(TaskKind(request.kind),) if request.HasField("kind") else (),
+            created_after=request.created_after.ToDatetime(UTC) if request.HasField("created_after") else None,
+        )
+        limit = request.limit if request.HasField("limit") else DEFAULT_RECENT
+        cursor = request.cursor if request.cursor else None
+        tasks, following = await self._ledger.page(which, limit, cursor)
+        reply = tasks_pb2.ListTasksResponse(tasks=[task_message(task) for task in tasks], count=len(tasks))
+        if following is not None:
+            reply.next_cursor = following
+        return reply
+
+    async def RetryTask(self, request: tasks_pb2.RetryTaskRequest, context: Any) -> tasks_pb2.TaskAccepted:
+        owner = current_caller().visible_owner
+        task = await self._ledger.resubmit(request.task_id, owner, current_call().idempotency_key)
+        return accepted(task, f"Task {request.task_id} queued again")
+
+    async def RedeliverWebhook(self, request: tasks_pb2.RedeliverWebhookRequest, context: Any) -> tasks_pb2.Task:
+        return task_message(await self._ledger.redeliver(request.task_id, current_caller().visible_owner))

@@ -62,6 +62,7 @@ class TaskCodec:
             "progress": task.progress,
             "retries": [self._encode_retry(retry) for retry in task.retries],
             "webhook": self._encode_webhook(task.webhook),
+            "retry_of": task.retry_of,
             "trace": dict(task.trace),
         }
 
@@ -90,6 +91,7 @@ class TaskCodec:
             progress=document.get("progress"),
             retries=tuple(self._decode_retry(retry) for retry in document.get("retries") or ()),
             webhook=self._decode_webhook(document.get("webhook")),
+            retry_of=document.get("retry_of"),
             trace=document.get("trace") or {},
         )
 

@@ -78,6 +78,12 @@ class RedisLive:
         keys = [state_key(task.task_id), events_key(task.task_id), ACTIVE]
         await self._ask(lambda: self._publish(keys=keys, args=arguments), None)
 
+    async def forget(self, task_id: str) -> None:
+        await self._local.forget(task_id)
+        client = self._client
+        if client is not None:
+            await self._ask(lambda: client.delete(state_key(task_id), events_key(task_id)), None)
+
     async def watch(self, task_id: str) -> AsyncIterator[None]:
         self._watched[task_id] += 1
         if self._reader is None or self._reader.done():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
 from shared.errors import Cancelled, Conflict, NotFound, Unavailable
-from shared.ports import JobQueue, LiveState, TaskStore
+from shared.ports import JobQueue, LiveState, TaskFilter, TaskStore
 from shared.tasks import Failure, Outcome, Submission, Task, TaskKind, TaskStatus, Webhook, new_task_id
 
 log = structlog.get_logger(__name__)
@@ -16,12 +18,17 @@ HEARTBEAT_SECONDS = 15.0  # an unchanged task is repeated to its watchers this o
 
 
 class Ledger:
-    """Tasks from submit to end. `owner=None` in reads means "any owner" (an admin key, or the suite itself)."""
+    """Tasks from submit to end. `owner=None` in reads means "any owner" (an admin key, or the suite itself).
 
-    def __init__(self, store: TaskStore, queue: JobQueue, live: LiveState) -> None:
+    Args:
+        retention: how long finished tasks and their results are kept; None for ever.
+    """
+
+    def __init__(self, store: TaskStore, queue: JobQueue, live: LiveState, retention: timedelta | None = None) -> None:
         self.store = store
         self.queue = queue
         self.live = live
+        self.retention = retention
 
     async def submit(self, submission: Submission) -> Task:
         """Writes a pending task and offers it to the queue.
@@ -43,6 +50,7 @@ class Ledger:
             inputs=submission.inputs,
             options=submission.options,
             webhook=Webhook(submission.webhook_url) if submission.webhook_url else None,
+            retry_of=submission.retry_of,
             trace=submission.trace,
         )
         stored = await self.store.insert(task, submission.idempotency())
@@ -56,7 +64,55 @@ class Ledger:
         task = await self.store.get(task_id.lower())
         if task is None or (owner is not None and task.owner != owner):
             raise NotFound(f"No task has the id {task_id}", word="task_not_found")
-        return task
+        return self._dated(task)
+
+    async def recent(self, limit: int, owner: str | None) -> list[Task]:
+        """The newest tasks first."""
+        return [self._dated(task) for task in await self.store.recent(limit, owner)]
+
+    async def page(self, which: TaskFilter, limit: int, cursor: str | None) -> tuple[list[Task], str | None]:
+        """The newest tasks first, and the cursor of the next page."""
+        tasks, following = await self.store.page(which, limit, cursor)
+        return [self._dated(task) for task in tasks], following
+
+    async def resubmit(self, task_id: str, owner: str | None, idempotency_key: str | None) -> Task:
+        """A failed task's request again, as a new task.
+
+        Raises:
+            NotFound: unknown, or another owner's.
+            Conflict: `task_not_failed`.
+        """
+        task = await self.get(task_id, owner)
+        if task.status is not TaskStatus.FAILED:
+            raise Conflict(
+                f"Only a failed task can be retried; this one is {task.status.value}", word="task_not_failed"
+            )
+        return await self.submit(
+            Submission(
+                kind=task.kind,
+                owner=task.owner,
+                inputs=task.inputs,
+                options=task.options,
+                webhook_url=task.webhook.url if task.webhook else None,
+                idempotency_key=idempotency_key,
+                retry_of=task.task_id,
+                trace=task.trace,
+            )
+        )
+
+    async def redeliver(self, task_id: str, owner: str | None) -> Task:
+        """Makes a finished task's webhook due at once.
+
+        Raises:
+            NotFound: unknown, or another owner's.
+            Conflict: `no_webhook`, or `not_finished`.
+        """
+        task = await self.get(task_id, owner)
+        if task.webhook is None:
+            raise Conflict("The task has no webhook", word="no_webhook")
+        if not task.status.is_terminal:
+            raise Conflict("The webhook is sent when the task ends", word="not_finished")
+        return await self.register_webhook(task_id, owner, task.webhook.url)
 
     async def watch(self, task_id: str, owner: str | None) -> AsyncIterator[Task]:
         """The task now and after every change, until it has ended; unchanged, again every 15 s."""
@@ -79,12 +135,22 @@ class Ledger:
             Conflict: `already_finished`.
         """
         task = await self.get(task_id, owner)
-        word = Cancelled.default_word
-        ended = await self.store.cancel(task.task_id, Failure(word, "The task was cancelled"))
+        ended = await self.store.cancel(task.task_id, Failure(Cancelled.default_word, "The task was cancelled"))
         if ended is None:
             raise Conflict(f"The task already ended as {task.status.value}", word="already_finished")
         await self.live.publish(ended)
-        return ended
+        return self._dated(ended)
+
+    async def forget(self, task: Task) -> None:
+        """Deletes a finished task's record; its results are the caller's to delete first."""
+        await self.store.delete(task.task_id)
+        await self.live.forget(task.task_id)
+
+    async def expired(self, limit: int) -> list[Task]:
+        """Finished tasks whose retention is over, the oldest first."""
+        if self.retention is None:
+            return []
+        return await self.store.expired(await self.store.now() - self.retention, limit)
 
     async def register_webhook(self, task_id: str, owner: str | None, url: str) -> Task:
         task = await self.get(task_id, owner)
@@ -139,6 +205,11 @@ class Ledger:
             if task.status is TaskStatus.PENDING:
                 await self._offer(task)
             await self.live.publish(task)
+
+    def _dated(self, task: Task) -> Task:
+        if self.retention is None or task.completed_at is None:
+            return task
+        return replace(task, expires_at=task.completed_at + self.retention)
 
     async def _offer(self, task: Task, delay_seconds: float = 0.0) -> None:
         try:

@@ -29,6 +29,7 @@ LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
 FENCE_CHECK_SECONDS = 0.4  # a cancelled task stops within a second
 PROGRESS_SECONDS = 0.5  # progress is stored at most this often
+MAX_OWNERS = 25  # a task that so many workers took and none finished kills its workers
 MAX_RETRIES = 2  # after the first attempt: three in all
 RETRY_DELAYS_SECONDS = (2.0, 15.0)
 SETTLE_DELAYS_SECONDS = (0.2, 1.0, 3.0)  # within a lease
@@ -192,6 +193,8 @@ class Runner:
             bound.info("job_started")
             if task.attempt == 1 and task.started_at is not None:
                 metrics.job_wait_seconds.labels(task.kind).observe((task.started_at - task.created_at).total_seconds())
+            if task.fence > MAX_OWNERS:
+                raise MediaCrashed("Every worker that took this task stopped before it was done", retryable=False)
             success = await self._within_deadline(context)
             run.ending = True
             await self._complete(task, context, success, bound)
@@ -279,7 +282,7 @@ class Runner:
                 await self._ledger.retry(task, failure, delay)
                 return
             await self._settle(task, failure)
-            if retryable:
+            if retryable or task.fence > MAX_OWNERS:
                 await self._bury(task, failure)
         except Unavailable as away:
             # The lease runs out and the task is run again: nothing is lost, and nothing was shown.

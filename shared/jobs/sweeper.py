@@ -9,6 +9,8 @@ import structlog
 from shared import metrics
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
+from shared.jobs.retention import delete_expired
+from shared.ports import ObjectStore
 
 log = structlog.get_logger(__name__)
 
@@ -19,8 +21,9 @@ REOFFER_SECONDS = 30.0
 BATCH = 200
 
 
-async def sweep_forever(ledger: Ledger) -> None:
-    """Expires leases, repeats publishes that were lost, keeps the live set of running tasks true."""
+async def sweep_forever(ledger: Ledger, objects: ObjectStore) -> None:
+    """Expires leases, repeats publishes that were lost, keeps the live set of running tasks true, and deletes what
+    has outlived its retention."""
     since_sync = ACTIVE_SYNC_SECONDS
     while True:
         try:
@@ -29,6 +32,7 @@ async def sweep_forever(ledger: Ledger) -> None:
             if since_sync >= ACTIVE_SYNC_SECONDS:
                 await ledger.live.sync_active(await ledger.store.active())
                 await _measure(ledger)
+                await delete_expired(ledger, objects)
                 since_sync = 0.0
         except Unavailable as error:
             log.warning("sweep_failed", reason=error.detail)

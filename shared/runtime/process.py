@@ -63,7 +63,7 @@ async def _serve_api(settings: Settings, backends: Backends, feature: Feature, s
     server = make_rpc_server(settings, backends, [feature], address)
     await server.start()
     log.info("serving", feature=feature.name, role="api", port=server.port)
-    status = await _until(stop, sweep_forever(backends.ledger))
+    status = await _until(stop, sweep_forever(backends.ledger, backends.objects))
     await server.set_serving(False)
     await server.stop(RPC_GRACE_SECONDS)
     return status

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     job_deadline_seconds: float = Field(900.0, gt=0)
     child_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2)
     sandbox: Literal["required", "best-effort"] = "best-effort"
+    result_ttl_hours: float = Field(168.0, ge=0, description="how long finished tasks and results are kept; 0 for ever")
     webhook_secret: str = Field("", description="whsec_…: webhooks are signed by the Standard Webhooks scheme")
     webhook_retry_seconds: str = Field(
         ",".join(f"{delay:g}" for delay in RETRY_DELAYS_SECONDS), description="the wait before each further try"
@@ -88,6 +90,11 @@ class Settings(BaseSettings):
     @property
     def webhook_retry_delays_seconds(self) -> tuple[float, ...]:
         return _numbers(self.webhook_retry_seconds)
+
+    @property
+    def retention(self) -> timedelta | None:
+        """How long finished tasks and their results are kept; None for ever."""
+        return timedelta(hours=self.result_ttl_hours) if self.result_ttl_hours else None
 
     @property
     def allowed_ports(self) -> frozenset[int]:

@@ -12,6 +12,7 @@ from shared.backends import make_gpu_meter, make_live, make_objects, make_queue,
 from shared.backends.embedded.media_server import MediaServer
 from shared.backends.http import HttpSourceOpener
 from shared.backends.outbound import Outbound
+from shared.backends.own_results import OwnResultsOpener
 from shared.backends.unguessable_names import UnguessableNames
 from shared.backends.webhooks import HttpWebhookSender
 from shared.errors import ConfigurationError
@@ -58,7 +59,12 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         ConfigurationError: naming the variable and the mend.
         Unavailable: a backend cannot be reached.
     """
-    policy = OutboundPolicy(settings.allow_private_sources, settings.allowed_ports)
+    embedded_objects = settings.objects_url.startswith("file")
+    policy = OutboundPolicy(
+        settings.allow_private_sources,
+        settings.allowed_ports,
+        own_results_url=settings.media_url if embedded_objects else "",
+    )
     outbound = Outbound(policy)
     store = make_store(settings.store_url, data_directory=settings.data_dir)
     queue = make_queue(settings.queue_url, data_directory=settings.data_dir)
@@ -70,12 +76,14 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         for backend in (store, queue, live, objects):
             await backend.open()
             stack.push_async_callback(backend.close)
-        opener = HttpSourceOpener(outbound)
+        opener: SourceOpener = HttpSourceOpener(outbound)
+        if embedded_objects:
+            opener = OwnResultsOpener(opener, policy, settings.objects_directory)
         stack.push_async_callback(opener.close)
         sender = HttpWebhookSender(outbound)
         stack.push_async_callback(sender.close)
         yield Backends(
-            ledger=Ledger(store, queue, live),
+            ledger=Ledger(store, queue, live, settings.retention),
             objects=objects,
             opener=opener,
             sender=sender,
@@ -85,7 +93,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
                 "mongodb": settings.store_url.startswith("sqlite"),
                 "redis": settings.live_url.startswith("memory"),
                 "rabbitmq": settings.queue_url.startswith("sqlite"),
-                "storage": settings.objects_url.startswith("file"),
+                "storage": embedded_objects,
             },
         )
 
@@ -195,7 +203,7 @@ class WorkerRole:
         async with asyncio.TaskGroup() as group:
             side = [
                 group.create_task(self._webhooks.run()),
-                group.create_task(sweep_forever(self._backends.ledger)),
+                group.create_task(sweep_forever(self._backends.ledger, self._backends.objects)),
             ]
             await self._runner.run()
             for task in side:

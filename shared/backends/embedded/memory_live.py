@@ -27,6 +27,9 @@ class MemoryLive:
     async def publish(self, task: Task) -> None:
         self.wake(task.task_id)
 
+    async def forget(self, task_id: str) -> None:
+        self.wake(task_id)
+
     def wake(self, task_id: str) -> None:
         for changed in self._watchers.get(task_id, ()):
             changed.set()

@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastframe/tasks/v1/tasks.proto\x12\x12lastframe.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x0cTaskAccepted\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xd2\t\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x17\n\nproject_id\x18\n \x01(\tH\x00\x88\x01\x01\x12\x16\n\tvideo_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x33\n\nvideo_urls\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x02\x88\x01\x01\x12\x33\n\naudio_urls\x18\r \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x03\x88\x01\x01\x12\x16\n\tmusic_url\x18\x0e \x01(\tH\x04\x88\x01\x01\x12\x16\n\tmedia_url\x18\x0f \x01(\tH\x05\x88\x01\x01\x12\x16\n\timage_url\x18\x14 \x01(\tH\x06\x88\x01\x01\x12\x1d\n\x10video_result_url\x18\x15 \x01(\tH\x07\x88\x01\x01\x12\x1d\n\x10\x61udio_result_url\x18\x16 \x01(\tH\x08\x88\x01\x01\x12\x1b\n\x0e\x66ull_video_url\x18\x17 \x01(\tH\t\x88\x01\x01\x12\x1b\n\x0evideo_only_url\x18\x18 \x01(\tH\n\x88\x01\x01\x12\x1b\n\x0e\x61udio_only_url\x18\x19 \x01(\tH\x0b\x88\x01\x01\x12.\n\ncreated_at\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18! \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05phase\x18( \x01(\tH\x0c\x88\x01\x01\x12\x15\n\x08progress\x18) \x01(\x01H\r\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x32 \x01(\tH\x0e\x88\x01\x01\x12\x32\n\rerror_message\x18\x33 \x01(\x0b\x32\x16.google.protobuf.ValueH\x0f\x88\x01\x01\x12\x18\n\x0b\x65rror_input\x18\x34 \x01(\tH\x10\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18< \x01(\x05H\x11\x88\x01\x01\x12\x30\n\x07retries\x18= \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x12\x88\x01\x01\x12,\n\x07webhook\x18\x46 \x01(\x0b\x32\x1b.lastframe.tasks.v1.Webhook\x12.\n\x08metadata\x18P \x01(\x0b\x32\x17.google.protobuf.StructH\x13\x88\x01\x01\x42\r\n\x0b_project_idB\x0c\n\n_video_urlB\r\n\x0b_video_urlsB\r\n\x0b_audio_urlsB\x0c\n\n_music_urlB\x0c\n\n_media_urlB\x0c\n\n_image_urlB\x13\n\x11_video_result_urlB\x13\n\x11_audio_result_urlB\x11\n\x0f_full_video_urlB\x11\n\x0f_video_only_urlB\x11\n\x0f_audio_only_urlB\x08\n\x06_phaseB\x0b\n\t_progressB\x08\n\x06_errorB\x10\n\x0e_error_messageB\x0e\n\x0c_error_inputB\n\n\x08_attemptB\n\n\x08_retriesB\x0b\n\t_metadata\"\x90\x01\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x34\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\".lastframe.tasks.v1.WebhookAttempt\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0eWebhookAttempt\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0bhttp_status\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\x42\x0e\n\x0c_http_statusB\x08\n\x06_error\"=\n\x0eGetTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"B\n\x16ListRecentTasksRequest\x12\x1e\n\x05limit\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"Q\n\x17ListRecentTasksResponse\x12\'\n\x05tasks\x18\x01 \x03(\x0b\x32\x18.lastframe.tasks.v1.Task\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"j\n\x16RegisterWebhookRequest\x12.\n\x07task_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[0-9a-fA-F]{8,64}$\xc8\x01\x01\x12 \n\x0bwebhook_url\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\"P\n\x17RegisterWebhookResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"?\n\x10WatchTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"@\n\x11\x43\x61ncelTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$2\x96\x05\n\x0cTasksService\x12i\n\x07GetTask\x12\".lastframe.tasks.v1.GetTaskRequest\x1a\x18.lastframe.tasks.v1.Task\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/status/{task_id}\x12\x88\x01\n\x0fListRecentTasks\x12*.lastframe.tasks.v1.ListRecentTasksRequest\x1a+.lastframe.tasks.v1.ListRecentTasksResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/tasks/recent\x12\x86\x01\n\x0fRegisterWebhook\x12*.lastframe.tasks.v1.RegisterWebhookRequest\x1a+.lastframe.tasks.v1.RegisterWebhookResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/webhook:\x01*\x12\x96\x01\n\tWatchTask\x12$.lastframe.tasks.v1.WatchTaskRequest\x1a\x18.lastframe.tasks.v1.Task\"G\x82\xd3\xe4\x93\x02\x41\x12\x1e/api/v1/tasks/{task_id}/eventsZ\x1f\x12\x1d/api/v1/tasks/{task_id}/watch0\x01\x12n\n\nCancelTask\x12%.lastframe.tasks.v1.CancelTaskRequest\x1a\x18.lastframe.tasks.v1.Task\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/tasks/{task_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastframe/tasks/v1/tasks.proto\x12\x12lastframe.tasks.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"@\n\x0cTaskAccepted\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa6\n\n\x04Task\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x17\n\nproject_id\x18\n \x01(\tH\x00\x88\x01\x01\x12\x16\n\tvideo_url\x18\x0b \x01(\tH\x01\x88\x01\x01\x12\x33\n\nvideo_urls\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x02\x88\x01\x01\x12\x33\n\naudio_urls\x18\r \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x03\x88\x01\x01\x12\x16\n\tmusic_url\x18\x0e \x01(\tH\x04\x88\x01\x01\x12\x16\n\tmedia_url\x18\x0f \x01(\tH\x05\x88\x01\x01\x12\x16\n\timage_url\x18\x14 \x01(\tH\x06\x88\x01\x01\x12\x1d\n\x10video_result_url\x18\x15 \x01(\tH\x07\x88\x01\x01\x12\x1d\n\x10\x61udio_result_url\x18\x16 \x01(\tH\x08\x88\x01\x01\x12\x1b\n\x0e\x66ull_video_url\x18\x17 \x01(\tH\t\x88\x01\x01\x12\x1b\n\x0evideo_only_url\x18\x18 \x01(\tH\n\x88\x01\x01\x12\x1b\n\x0e\x61udio_only_url\x18\x19 \x01(\tH\x0b\x88\x01\x01\x12.\n\ncreated_at\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18  \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18! \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\x05phase\x18( \x01(\tH\x0c\x88\x01\x01\x12\x15\n\x08progress\x18) \x01(\x01H\r\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x32 \x01(\tH\x0e\x88\x01\x01\x12\x32\n\rerror_message\x18\x33 \x01(\x0b\x32\x16.google.protobuf.ValueH\x0f\x88\x01\x01\x12\x18\n\x0b\x65rror_input\x18\x34 \x01(\tH\x10\x88\x01\x01\x12\x14\n\x07\x61ttempt\x18< \x01(\x05H\x11\x88\x01\x01\x12\x30\n\x07retries\x18= \x01(\x0b\x32\x1a.google.protobuf.ListValueH\x12\x88\x01\x01\x12\x15\n\x08retry_of\x18> \x01(\tH\x13\x88\x01\x01\x12.\n\nexpires_at\x18? \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07webhook\x18\x46 \x01(\x0b\x32\x1b.lastframe.tasks.v1.Webhook\x12.\n\x08metadata\x18P \x01(\x0b\x32\x17.google.protobuf.StructH\x14\x88\x01\x01\x42\r\n\x0b_project_idB\x0c\n\n_video_urlB\r\n\x0b_video_urlsB\r\n\x0b_audio_urlsB\x0c\n\n_music_urlB\x0c\n\n_media_urlB\x0c\n\n_image_urlB\x13\n\x11_video_result_urlB\x13\n\x11_audio_result_urlB\x11\n\x0f_full_video_urlB\x11\n\x0f_video_only_urlB\x11\n\x0f_audio_only_urlB\x08\n\x06_phaseB\x0b\n\t_progressB\x08\n\x06_errorB\x10\n\x0e_error_messageB\x0e\n\x0c_error_inputB\n\n\x08_attemptB\n\n\x08_retriesB\x0b\n\t_retry_ofB\x0b\n\t_metadata\"\x90\x01\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x34\n\x08\x61ttempts\x18\x03 \x03(\x0b\x32\".lastframe.tasks.v1.WebhookAttempt\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x0eWebhookAttempt\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0bhttp_status\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05\x65rror\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\x01\x42\x0e\n\x0c_http_statusB\x08\n\x06_error\"=\n\x0eGetTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"B\n\x16ListRecentTasksRequest\x12\x1e\n\x05limit\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x42\x08\n\x06_limit\"Q\n\x17ListRecentTasksResponse\x12\'\n\x05tasks\x18\x01 \x03(\x0b\x32\x18.lastframe.tasks.v1.Task\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\"\xde\x02\n\x10ListTasksRequest\x12\x42\n\x06status\x18\x01 \x01(\tB-\xbaH*r(R\x07pendingR\nprocessingR\tcompletedR\x06\x66\x61iledH\x00\x88\x01\x01\x12k\n\x04kind\x18\x02 \x01(\tBX\xbaHUrSR\nlast_frameR\x0cvideo_stitchR\x0c\x61udio_stitchR\x0bmusic_trackR\x0emovie_assemblyR\x0cmedia_lengthH\x01\x88\x01\x01\x12\x31\n\rcreated_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x05limit\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x02\x88\x01\x01\x12\x1d\n\x06\x63ursor\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01H\x03\x88\x01\x01\x42\t\n\x07_statusB\x07\n\x05_kindB\x08\n\x06_limitB\t\n\x07_cursor\"u\n\x11ListTasksResponse\x12\'\n\x05tasks\x18\x01 \x03(\x0b\x32\x18.lastframe.tasks.v1.Task\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x18\n\x0bnext_cursor\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x0e\n\x0c_next_cursor\"?\n\x10RetryTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"F\n\x17RedeliverWebhookRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"j\n\x16RegisterWebhookRequest\x12.\n\x07task_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x15\x32\x13^[0-9a-fA-F]{8,64}$\xc8\x01\x01\x12 \n\x0bwebhook_url\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\"P\n\x17RegisterWebhookResponse\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"?\n\x10WatchTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$\"@\n\x11\x43\x61ncelTaskRequest\x12+\n\x07task_id\x18\x01 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[0-9a-fA-F]{8,64}$2\x98\x08\n\x0cTasksService\x12i\n\x07GetTask\x12\".lastframe.tasks.v1.GetTaskRequest\x1a\x18.lastframe.tasks.v1.Task\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/status/{task_id}\x12\x88\x01\n\x0fListRecentTasks\x12*.lastframe.tasks.v1.ListRecentTasksRequest\x1a+.lastframe.tasks.v1.ListRecentTasksResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/tasks/recent\x12o\n\tListTasks\x12$.lastframe.tasks.v1.ListTasksRequest\x1a%.lastframe.tasks.v1.ListTasksResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/tasks\x12}\n\tRetryTask\x12$.lastframe.tasks.v1.RetryTaskRequest\x1a .lastframe.tasks.v1.TaskAccepted\"(\x82\xd3\xe4\x93\x02\"\"\x1d/api/v1/tasks/{task_id}/retry:\x01*\x12\x8f\x01\n\x10RedeliverWebhook\x12+.lastframe.tasks.v1.RedeliverWebhookRequest\x1a\x18.lastframe.tasks.v1.Task\"4\x82\xd3\xe4\x93\x02.\")/api/v1/tasks/{task_id}/webhook/redeliver:\x01*\x12\x86\x01\n\x0fRegisterWebhook\x12*.lastframe.tasks.v1.RegisterWebhookRequest\x1a+.lastframe.tasks.v1.RegisterWebhookResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/webhook:\x01*\x12\x96\x01\n\tWatchTask\x12$.lastframe.tasks.v1.WatchTaskRequest\x1a\x18.lastframe.tasks.v1.Task\"G\x82\xd3\xe4\x93\x02\x41\x12\x1e/api/v1/tasks/{task_id}/eventsZ\x1f\x12\x1d/api/v1/tasks/{task_id}/watch0\x01\x12n\n\nCancelTask\x12%.lastframe.tasks.v1.CancelTaskRequest\x1a\x18.lastframe.tasks.v1.Task\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/api/v1/tasks/{task_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\027r\0252\023^[0-9a-fA-F]{8,64}$'
   _globals['_LISTRECENTTASKSREQUEST'].fields_by_name['limit']._loaded_options = None
   _globals['_LISTRECENTTASKSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\350\007(\001'
+  _globals['_LISTTASKSREQUEST'].fields_by_name['status']._loaded_options = None
+  _globals['_LISTTASKSREQUEST'].fields_by_name['status']._serialized_options = b'\272H*r(R\007pendingR\nprocessingR\tcompletedR\006failed'
+  _globals['_LISTTASKSREQUEST'].fields_by_name['kind']._loaded_options = None
+  _globals['_LISTTASKSREQUEST'].fields_by_name['kind']._serialized_options = b'\272HUrSR\nlast_frameR\014video_stitchR\014audio_stitchR\013music_trackR\016movie_assemblyR\014media_length'
+  _globals['_LISTTASKSREQUEST'].fields_by_name['limit']._loaded_options = None
+  _globals['_LISTTASKSREQUEST'].fields_by_name['limit']._serialized_options = b'\272H\007\032\005\030\350\007(\001'
+  _globals['_LISTTASKSREQUEST'].fields_by_name['cursor']._loaded_options = None
+  _globals['_LISTTASKSREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_RETRYTASKREQUEST'].fields_by_name['task_id']._loaded_options = None
+  _globals['_RETRYTASKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\027r\0252\023^[0-9a-fA-F]{8,64}$'
+  _globals['_REDELIVERWEBHOOKREQUEST'].fields_by_name['task_id']._loaded_options = None
+  _globals['_REDELIVERWEBHOOKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\027r\0252\023^[0-9a-fA-F]{8,64}$'
   _globals['_REGISTERWEBHOOKREQUEST'].fields_by_name['task_id']._loaded_options = None
   _globals['_REGISTERWEBHOOKREQUEST'].fields_by_name['task_id']._serialized_options = b'\272H\032r\0252\023^[0-9a-fA-F]{8,64}$\310\001\001'
   _globals['_REGISTERWEBHOOKREQUEST'].fields_by_name['webhook_url']._loaded_options = None
@@ -51,6 +63,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSSERVICE'].methods_by_name['GetTask']._serialized_options = b'\202\323\344\223\002\032\022\030/api/v1/status/{task_id}'
   _globals['_TASKSSERVICE'].methods_by_name['ListRecentTasks']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['ListRecentTasks']._serialized_options = b'\202\323\344\223\002\026\022\024/api/v1/tasks/recent'
+  _globals['_TASKSSERVICE'].methods_by_name['ListTasks']._loaded_options = None
+  _globals['_TASKSSERVICE'].methods_by_name['ListTasks']._serialized_options = b'\202\323\344\223\002\017\022\r/api/v1/tasks'
+  _globals['_TASKSSERVICE'].methods_by_name['RetryTask']._loaded_options = None
+  _globals['_TASKSSERVICE'].methods_by_name['RetryTask']._serialized_options = b'\202\323\344\223\002\"\"\035/api/v1/tasks/{task_id}/retry:\001*'
+  _globals['_TASKSSERVICE'].methods_by_name['RedeliverWebhook']._loaded_options = None
+  _globals['_TASKSSERVICE'].methods_by_name['RedeliverWebhook']._serialized_options = b'\202\323\344\223\002.\")/api/v1/tasks/{task_id}/webhook/redeliver:\001*'
   _globals['_TASKSSERVICE'].methods_by_name['RegisterWebhook']._loaded_options = None
   _globals['_TASKSSERVICE'].methods_by_name['RegisterWebhook']._serialized_options = b'\202\323\344\223\002\024\"\017/api/v1/webhook:\001*'
   _globals['_TASKSSERVICE'].methods_by_name['WatchTask']._loaded_options = None
@@ -60,25 +78,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKACCEPTED']._serialized_start=176
   _globals['_TASKACCEPTED']._serialized_end=240
   _globals['_TASK']._serialized_start=243
-  _globals['_TASK']._serialized_end=1477
-  _globals['_WEBHOOK']._serialized_start=1480
-  _globals['_WEBHOOK']._serialized_end=1624
-  _globals['_WEBHOOKATTEMPT']._serialized_start=1627
-  _globals['_WEBHOOKATTEMPT']._serialized_end=1781
-  _globals['_GETTASKREQUEST']._serialized_start=1783
-  _globals['_GETTASKREQUEST']._serialized_end=1844
-  _globals['_LISTRECENTTASKSREQUEST']._serialized_start=1846
-  _globals['_LISTRECENTTASKSREQUEST']._serialized_end=1912
-  _globals['_LISTRECENTTASKSRESPONSE']._serialized_start=1914
-  _globals['_LISTRECENTTASKSRESPONSE']._serialized_end=1995
-  _globals['_REGISTERWEBHOOKREQUEST']._serialized_start=1997
-  _globals['_REGISTERWEBHOOKREQUEST']._serialized_end=2103
-  _globals['_REGISTERWEBHOOKRESPONSE']._serialized_start=2105
-  _globals['_REGISTERWEBHOOKRESPONSE']._serialized_end=2185
-  _globals['_WATCHTASKREQUEST']._serialized_start=2187
-  _globals['_WATCHTASKREQUEST']._serialized_end=2250
-  _globals['_CANCELTASKREQUEST']._serialized_start=2252
-  _globals['_CANCELTASKREQUEST']._serialized_end=2316
-  _globals['_TASKSSERVICE']._serialized_start=2319
-  _globals['_TASKSSERVICE']._serialized_end=2981
+  _globals['_TASK']._serialized_end=1561
+  _globals['_WEBHOOK']._serialized_start=1564
+  _globals['_WEBHOOK']._serialized_end=1708
+  _globals['_WEBHOOKATTEMPT']._serialized_start=1711
+  _globals['_WEBHOOKATTEMPT']._serialized_end=1865
+  _globals['_GETTASKREQUEST']._serialized_start=1867
+  _globals['_GETTASKREQUEST']._serialized_end=1928
+  _globals['_LISTRECENTTASKSREQUEST']._serialized_start=1930
+  _globals['_LISTRECENTTASKSREQUEST']._serialized_end=1996
+  _globals['_LISTRECENTTASKSRESPONSE']._serialized_start=1998
+  _globals['_LISTRECENTTASKSRESPONSE']._serialized_end=2079
+  _globals['_LISTTASKSREQUEST']._serialized_start=2082
+  _globals['_LISTTASKSREQUEST']._serialized_end=2432
+  _globals['_LISTTASKSRESPONSE']._serialized_start=2434
+  _globals['_LISTTASKSRESPONSE']._serialized_end=2551
+  _globals['_RETRYTASKREQUEST']._serialized_start=2553
+  _globals['_RETRYTASKREQUEST']._serialized_end=2616
+  _globals['_REDELIVERWEBHOOKREQUEST']._serialized_start=2618
+  _globals['_REDELIVERWEBHOOKREQUEST']._serialized_end=2688
+  _globals['_REGISTERWEBHOOKREQUEST']._serialized_start=2690
+  _globals['_REGISTERWEBHOOKREQUEST']._serialized_end=2796
+  _globals['_REGISTERWEBHOOKRESPONSE']._serialized_start=2798
+  _globals['_REGISTERWEBHOOKRESPONSE']._serialized_end=2878
+  _globals['_WATCHTASKREQUEST']._serialized_start=2880
+  _globals['_WATCHTASKREQUEST']._serialized_end=2943
+  _globals['_CANCELTASKREQUEST']._serialized_start=2945
+  _globals['_CANCELTASKREQUEST']._serialized_end=3009
+  _globals['_TASKSSERVICE']._serialized_start=3012
+  _globals['_TASKSSERVICE']._serialized_end=4060
 # @@protoc_insertion_point(module_scope)

@@ -23,7 +23,7 @@ class TaskAccepted(_message.Message):
     def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class Task(_message.Message):
-    __slots__ = ("task_id", "status", "kind", "project_id", "video_url", "video_urls", "audio_urls", "music_url", "media_url", "image_url", "video_result_url", "audio_result_url", "full_video_url", "video_only_url", "audio_only_url", "created_at", "updated_at", "started_at", "completed_at", "phase", "progress", "error", "error_message", "error_input", "attempt", "retries", "webhook", "metadata")
+    __slots__ = ("task_id", "status", "kind", "project_id", "video_url", "video_urls", "audio_urls", "music_url", "media_url", "image_url", "video_result_url", "audio_result_url", "full_video_url", "video_only_url", "audio_only_url", "created_at", "updated_at", "started_at", "completed_at", "phase", "progress", "error", "error_message", "error_input", "attempt", "retries", "retry_of", "expires_at", "webhook", "metadata")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,8 @@ class Task(_message.Message):
     ERROR_INPUT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_OF_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     task_id: str
@@ -78,9 +80,11 @@ class Task(_message.Message):
     error_input: str
     attempt: int
     retries: _struct_pb2.ListValue
+    retry_of: str
+    expires_at: _timestamp_pb2.Timestamp
     webhook: Webhook
     metadata: _struct_pb2.Struct
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., kind: _Optional[str] = ..., project_id: _Optional[str] = ..., video_url: _Optional[str] = ..., video_urls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., audio_urls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., music_url: _Optional[str] = ..., media_url: _Optional[str] = ..., image_url: _Optional[str] = ..., video_result_url: _Optional[str] = ..., audio_result_url: _Optional[str] = ..., full_video_url: _Optional[str] = ..., video_only_url: _Optional[str] = ..., audio_only_url: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., error: _Optional[str] = ..., error_message: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error_input: _Optional[str] = ..., attempt: _Optional[int] = ..., retries: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., kind: _Optional[str] = ..., project_id: _Optional[str] = ..., video_url: _Optional[str] = ..., video_urls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., audio_urls: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., music_url: _Optional[str] = ..., media_url: _Optional[str] = ..., image_url: _Optional[str] = ..., video_result_url: _Optional[str] = ..., audio_result_url: _Optional[str] = ..., full_video_url: _Optional[str] = ..., video_only_url: _Optional[str] = ..., audio_only_url: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., phase: _Optional[str] = ..., progress: _Optional[float] = ..., error: _Optional[str] = ..., error_message: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., error_input: _Optional[str] = ..., attempt: _Optional[int] = ..., retries: _Optional[_Union[_struct_pb2.ListValue, _Mapping]] = ..., retry_of: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., webhook: _Optional[_Union[Webhook, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class Webhook(_message.Message):
     __slots__ = ("url", "state", "attempts", "next_attempt_at")
@@ -125,6 +129,42 @@ class ListRecentTasksResponse(_message.Message):
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
     count: int
     def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ListTasksRequest(_message.Message):
+    __slots__ = ("status", "kind", "created_after", "limit", "cursor")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    kind: str
+    created_after: _timestamp_pb2.Timestamp
+    limit: int
+    cursor: str
+    def __init__(self, status: _Optional[str] = ..., kind: _Optional[str] = ..., created_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limit: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+
+class ListTasksResponse(_message.Message):
+    __slots__ = ("tasks", "count", "next_cursor")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_CURSOR_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[Task]
+    count: int
+    next_cursor: str
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., count: _Optional[int] = ..., next_cursor: _Optional[str] = ...) -> None: ...
+
+class RetryTaskRequest(_message.Message):
+    __slots__ = ("task_id",)
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    def __init__(self, task_id: _Optional[str] = ...) -> None: ...
+
+class RedeliverWebhookRequest(_message.Message):
+    __slots__ = ("task_id",)
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    def __init__(self, task_id: _Optional[str] = ...) -> None: ...
 
 class RegisterWebhookRequest(_message.Message):
     __slots__ = ("task_id", "webhook_url")

@@ -45,6 +45,21 @@ class TasksServiceStub:
                 request_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksRequest.SerializeToString,
                 response_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksResponse.FromString,
                 _registered_method=True)
+        self.ListTasks = channel.unary_unary(
+                '/lastframe.tasks.v1.TasksService/ListTasks',
+                request_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
+                response_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
+                _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/lastframe.tasks.v1.TasksService/RetryTask',
+                request_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.TaskAccepted.FromString,
+                _registered_method=True)
+        self.RedeliverWebhook = channel.unary_unary(
+                '/lastframe.tasks.v1.TasksService/RedeliverWebhook',
+                request_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RedeliverWebhookRequest.SerializeToString,
+                response_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.Task.FromString,
+                _registered_method=True)
         self.RegisterWebhook = channel.unary_unary(
                 '/lastframe.tasks.v1.TasksService/RegisterWebhook',
                 request_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RegisterWebhookRequest.SerializeToString,
@@ -80,6 +95,27 @@ class TasksServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTasks(self, request, context):
+        """The caller's tasks, newest first, filtered and in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTask(self, request, context):
+        """Submits a failed task's request again, as a new task that names the old one in `retry_of`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedeliverWebhook(self, request, context):
+        """Sends a finished task's webhook again, at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RegisterWebhook(self, request, context):
         """Registers or replaces the webhook of a task. On a finished task it is sent at once.
         """
@@ -98,7 +134,7 @@ class TasksServiceServicer:
 
     def CancelTask(self, request, context):
         """Stops a pending or running task within a second: it ends as `failed` with the word `cancelled`.
-        A finished task answers 409 `already_finished`.
+        A finished task is deleted with its results, and shown once more as it was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,6 +152,21 @@ def add_TasksServiceServicer_to_server(servicer, server):
                     servicer.ListRecentTasks,
                     request_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksRequest.FromString,
                     response_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksResponse.SerializeToString,
+            ),
+            'ListTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTasks,
+                    request_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.FromString,
+                    response_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RetryTaskRequest.FromString,
+                    response_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.TaskAccepted.SerializeToString,
+            ),
+            'RedeliverWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedeliverWebhook,
+                    request_deserializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RedeliverWebhookRequest.FromString,
+                    response_serializer=lastframe_dot_tasks_dot_v1_dot_tasks__pb2.Task.SerializeToString,
             ),
             'RegisterWebhook': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterWebhook,
@@ -188,6 +239,87 @@ class TasksService:
             '/lastframe.tasks.v1.TasksService/ListRecentTasks',
             lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksRequest.SerializeToString,
             lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListRecentTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastframe.tasks.v1.TasksService/ListTasks',
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksRequest.SerializeToString,
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastframe.tasks.v1.TasksService/RetryTask',
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RetryTaskRequest.SerializeToString,
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.TaskAccepted.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedeliverWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastframe.tasks.v1.TasksService/RedeliverWebhook',
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.RedeliverWebhookRequest.SerializeToString,
+            lastframe_dot_tasks_dot_v1_dot_tasks__pb2.Task.FromString,
             options,
             channel_credentials,
             insecure,
