@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 RETRY_DELAYS_SECONDS = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 MAX_RETRY_AFTER_SECONDS = 86400.0
 RETRIED_STATUSES = frozenset({408, 425, 429})
-LEASE_SECONDS = 60.0
+LEASE_SECONDS = 20.0  # a try takes 15 s at most; one that a crash cut off is repeated after this
 IDLE_SECONDS = 0.5
 CONCURRENT_DELIVERIES = 8
 

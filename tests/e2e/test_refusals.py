@@ -160,10 +160,11 @@ def test_a_body_over_one_mebibyte(suite: RunningSuite) -> None:
     assert_error(chunked, 413, "request_too_large")
 
 
-def test_cancelling_what_has_ended(suite: RunningSuite, sources: Sources) -> None:
-    task_id = suite.completed(LENGTH, {"media_url": sources.speech})["task_id"]
-    assert_error(suite.call("DELETE", f"/api/v1/tasks/{task_id}"), 409, "already_finished", "completed")
-    assert suite.status(task_id)["status"] == "completed"
+def test_cancelling_what_has_failed(suite: RunningSuite, sources: Sources) -> None:
+    task_id = suite.call("POST", PROCESS, json={"video_url": sources.speech}).json()["task_id"]
+    suite.finished(task_id)
+    assert_error(suite.call("DELETE", f"/api/v1/tasks/{task_id}"), 409, "already_finished", "failed")
+    assert suite.status(task_id)["status"] == "failed"
 
 
 def test_an_idempotency_key_that_is_none(suite: RunningSuite) -> None:
