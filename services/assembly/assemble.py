@@ -17,7 +17,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict bef
 from services.assembly.background import BackgroundWriter
 from services.assembly.master_audio import MasterAudio, in_stereo, master_blocks, measure_master
 from services.assembly.sync import plan_sync
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, LimitExceeded
 from shared.media.audio import Block
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
@@ -111,6 +111,7 @@ def assemble(
     Raises:
         InvalidRequest: an option that does not exist, too few or too many scenes.
         ProcessingFailed: `audio_sync_failed`.
+        LimitExceeded: a scene too long or too large, or (in mode `none`) audio longer than any movie may be.
         LastFrameError: an input that cannot be used; it names the input.
     """
     if not FEWEST_SCENES <= len(scenes) <= MOST_SCENES:
@@ -123,6 +124,13 @@ def assemble(
         clips.append(replace(read_clip(index, scene, context), sound=None))
     joined = plan_join(clips, wishes)
     sync = plan_sync(audio_sync_mode, sound.seconds, joined.duration, sound.sample_rate)
+    limit = (context.max_duration_seconds or 0) * MOST_SCENES
+    if limit and sync.samples > limit * sound.sample_rate:
+        raise LimitExceeded(
+            f"the master audio lasts {float(sound.seconds):.3f} s; at most {limit:g} s are allowed",
+            word="duration_too_long",
+            input_name=master.label,
+        )
 
     full, silent, mp3 = (context.scratch / name for name in (FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY))
     outputs = [Output(full, with_sound=include_audio), Output(silent, with_sound=False)]

@@ -8,13 +8,13 @@ from typing import Final
 
 from shared.media.join.look import RESOLUTIONS
 
-# Measured with bench/assembly.py on two cores (wall seconds; see there).
+# Measured with the scenes of bench/assembly.py; half the CPU seconds, as on two idle cores.
 _TASK_SECONDS: Final = 1.0  # queue, claim, publish
 _SCENE_SECONDS: Final = 0.3  # connect, measure
 _COPY_SECONDS_PER_SECOND: Final = 0.002  # demux once, mux twice
-_SOUND_SECONDS_PER_SECOND: Final = 0.022  # decode, stretch, AAC and MP3 side by side
+_SOUND_SECONDS_PER_SECOND: Final = 0.03  # decode, stretch, AAC and MP3 side by side
 _TRANSFER_SECONDS_PER_SECOND: Final = 0.15  # 5 Mbit/s of video at 100 Mbit/s: fetched once, published twice
-_ENCODE_SECONDS_PER_SECOND: Final = {"low": 0.55, "medium": 0.65, "high": 1.0}  # 1080p at 30 frames a second
+_ENCODE_SECONDS_PER_SECOND: Final = {"low": 0.8, "medium": 0.9, "high": 1.4}  # 1080p at 30 frames a second
 _1080P_PIXELS: Final = 1920 * 1080
 _TYPICAL_SCENE_SECONDS: Final = 8.0
 """What generators of clips give out, where the request does not say."""
@@ -43,7 +43,7 @@ def estimate_seconds(
     seconds += picture * _TRANSFER_SECONDS_PER_SECOND
     if resolution in RESOLUTIONS:
         width, height = RESOLUTIONS[resolution]
-        rate = _ENCODE_SECONDS_PER_SECOND.get(quality or "high", 1.0)
+        rate = _ENCODE_SECONDS_PER_SECOND[quality or "high"]
         seconds += picture * rate * width * height / _1080P_PIXELS + sound * _SOUND_SECONDS_PER_SECOND
     else:
         seconds += max(picture * _COPY_SECONDS_PER_SECOND, sound * _SOUND_SECONDS_PER_SECOND)

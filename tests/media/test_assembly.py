@@ -17,7 +17,14 @@ import pytest
 from services.assembly import assemble as assemble_module
 from services.assembly.assemble import Assembly, assemble
 from services.assembly.estimate import estimate_seconds
-from shared.errors import InvalidRequest, LastFrameError, ProcessingFailed, SourceUnavailable, UnsupportedMedia
+from shared.errors import (
+    InvalidRequest,
+    LastFrameError,
+    LimitExceeded,
+    ProcessingFailed,
+    SourceUnavailable,
+    UnsupportedMedia,
+)
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
 from shared.media.source import FileSource
@@ -177,6 +184,14 @@ def test_surround_stays_in_the_video_and_is_folded_for_the_mp3(scenes: list[Path
     with av.open(str(tmp_path / "full.mp4")) as full, av.open(str(tmp_path / "audio_only.mp3")) as mp3:
         assert (full.streams.audio[0].layout.name, full.streams.audio[0].rate) == ("5.1", 48_000)
         assert (mp3.streams.audio[0].layout.name, mp3.streams.audio[0].rate) == ("stereo", 48_000)
+
+
+def test_audio_longer_than_any_movie_is_refused(scenes: list[Path], tmp_path: Path) -> None:
+    sources = [FileSource(path) for path in scenes[:1]]
+    master = FileSource(make_master(tmp_path, 41.0, name="master.flac"), label="master_audio.audio_url")
+    with pytest.raises(LimitExceeded, match=r"41\.000 s; at most 40 s") as caught:
+        assemble(StepContext(tmp_path, max_duration_seconds=2.0), sources, master, audio_sync_mode="none")
+    assert caught.value.word == "duration_too_long"
 
 
 def test_missed_expectations_are_reported(scenes: list[Path], tmp_path: Path) -> None:
