@@ -366,6 +366,23 @@ def test_limits_are_kept(bench: Bench) -> None:
     assert pixels.value.input_name == "video_urls[0]"
 
 
+def test_a_clip_that_is_cut_off_is_joined_as_far_as_it_goes_and_said(bench: Bench) -> None:
+    whole, front = bench.clip(layout=None), bench.folder / "front.mp4"
+    with av.open(str(whole)) as source, av.open(str(front), "w", options={"movflags": "+faststart"}) as output:
+        stream = output.add_stream_from_template(source.streams.video[0], opaque=True)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    front.write_bytes(front.read_bytes()[: front.stat().st_size * 7 // 10])
+    done, path = bench.stitch([whole, front])
+    check(done, path)
+    missing = 60 - done.frames
+    assert missing > 3
+    words = [f"video_urls[1] is cut off: {count} of its pictures are missing" for count in (missing, missing + 1)]
+    assert set(words) & set(done.warnings)  # one more where half a picture was left to be repaired
+
+
 def test_a_damaged_clip_is_repaired_to_its_planned_length(bench: Bench) -> None:
     good, hurt = bench.clip(frames=30), bench.clip(frames=30, size=(64, 64), layout=None, flash_frame=None)
     data = bytearray(hurt.read_bytes())

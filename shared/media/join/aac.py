@@ -28,7 +28,7 @@ SPAN_FRAMES = 1024
 """About 22 seconds at 48 kHz: long against the warm-up, short enough to keep few seconds in memory."""
 
 WARM_UP_FRAMES = 128
-"""Nearly three seconds: so long the rate control takes to settle on a steady tone (measured); windows agree after a few."""
+"""Nearly three seconds: the rate control takes so long to settle on a steady tone (measured); windows agree sooner."""
 
 
 def aac_packets(sound: SoundTrack, threads: int) -> Iterator[Packet[Any]]:

@@ -59,6 +59,7 @@ class Clip:
         matrix: the nine numbers of the display matrix behind `orientation`, or empty.
         packets_are_timed: every packet has its own timestamp; else frames are taken as evenly spaced.
         pixel_format: FFmpeg name, the deprecated `yuvj*` given as `yuv*` with a full-range `colour`.
+        missing_frames: how many the index lists behind the end of a file that was cut off.
         obstacles: why the video cannot be copied whatever the others are, in words; empty when it can.
     """
 
@@ -78,6 +79,7 @@ class Clip:
     times: FrameTimes
     packets_are_timed: bool
     sound: Sound | None
+    missing_frames: int
     obstacles: tuple[str, ...]
 
     @property
@@ -143,6 +145,7 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
             times=scan.times,
             packets_are_timed=scan.is_timed,
             sound=sound,
+            missing_frames=_missing_frames(stream, source),
             obstacles=tuple(scan.obstacles),
         )
 
@@ -266,6 +269,13 @@ def orientation_filters(matrix: tuple[int, ...]) -> tuple[str, ...]:
     if angle == 270:
         return ("transpose=clock_flip",) if matrix[3] < 0 else ("transpose=cclock",)
     return ("vflip",) if angle == 0 and matrix[4] < 0 else ()
+
+
+def _missing_frames(stream: VideoStream, source: ByteSource) -> int:
+    size, entries, missing = source.size_bytes or 0, stream.index_entries, 0
+    while missing < len(entries) and entries[-1 - missing].pos + entries[-1 - missing].size > size:
+        missing += 1
+    return missing if size else 0
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...]:

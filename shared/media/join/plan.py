@@ -261,6 +261,11 @@ def _warnings(plan: JoinPlan) -> list[str]:
     words = []
     if plan.look is None and first.codec == "h264" and first.pixel_format != "yuv420p":
         words.append(f"H.264 in {first.pixel_format} was copied; many browsers and phones cannot play it")
+    words += [
+        f"{part.clip.label} is cut off: {part.clip.missing_frames} of its pictures are missing"
+        for part in plan.parts
+        if part.clip.missing_frames
+    ]
     words += [f"{part.clip.label}: HDR was brought to SDR" for part in plan.encoded if part.clip.colour.is_hdr]
     if any(part.clip.sound for part in plan.parts):
         words += [f"{part.clip.label} has no audio; silence was put in" for part in plan.parts if not part.clip.sound]
