@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from tests.e2e.conftest import Sources
+from tests.conftest import Sources
 from tests.support.suite import RunningSuite
 
 LENGTH, PROCESS, STITCH = "/api/v1/length", "/api/v1/process", "/api/v1/stitch"
 
 
 def test_a_result_is_a_source_of_the_next_job(suite: RunningSuite, sources: Sources) -> None:
-    film = suite.completed(STITCH, {"video_urls": [sources.film, sources.film]})
+    film = suite.completed(STITCH, {"video_urls": [sources.video, sources.video]})
     frame = suite.completed(PROCESS, {"video_url": film["video_result_url"]})
     assert frame["metadata"]["frame_index"] == film["metadata"]["frames"] - 1
     assert frame["metadata"]["bytes_fetched"] == 0
 
 
 def test_deleting_a_completed_task_deletes_its_results(suite: RunningSuite, sources: Sources) -> None:
-    task = suite.completed(PROCESS, {"video_url": sources.film})
+    task = suite.completed(PROCESS, {"video_url": sources.video})
     name = task["image_url"].rpartition("/")[2]
     assert suite.call("GET", f"/media/{name}").status_code == 200
     assert suite.call("DELETE", f"/api/v1/tasks/{task['task_id']}").json()["task_id"] == task["task_id"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,9 @@ from services.keys import add, main, remove
 from shared.errors import Unauthenticated
 from shared.rpc.key_file import LOOK_AGAIN_SECONDS, KeyFile
 from shared.rpc.keys import digest, parse_digests
-from tests.security.conftest import Keys
-from tests.security.suite import RunningSuite
+from tests.security.conftest import Keys, ended
 from tests.support.http_server import NastyServer
+from tests.support.suite import RunningSuite
 
 
 class Clock:
@@ -141,7 +140,7 @@ def test_rotation_under_load_fails_no_request(suite: RunningSuite, keys: Keys):
     def ask() -> None:
         while not done.is_set():
             reply = suite.call("GET", "/api/v1/tasks/recent", key=current[0])
-            if reply.status != 200:
+            if reply.status_code != 200:
                 refused.append(reply)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
@@ -157,15 +156,15 @@ def test_rotation_under_load_fails_no_request(suite: RunningSuite, keys: Keys):
     for thread in threads:
         thread.join()
     assert refused == []
-    assert suite.call("GET", "/api/v1/tasks/recent", key=old).status == 401
-    assert suite.call("GET", "/api/v1/tasks/recent", key=new).status == 200
+    assert suite.call("GET", "/api/v1/tasks/recent", key=old).status_code == 401
+    assert suite.call("GET", "/api/v1/tasks/recent", key=new).status_code == 200
 
 
 @pytest.fixture(scope="module")
 def alices_task(suite: RunningSuite, keys: Keys, sources: NastyServer) -> str:
     url = sources.serve("/secret-name.mp4", b"not a video")
     task_id = suite.submit("/api/v1/process", {"video_url": url}, key=keys.alice)
-    suite.ended(task_id, key=keys.alice)
+    ended(suite, task_id, keys.alice)
     return task_id
 
 
@@ -181,18 +180,23 @@ def test_another_keys_task_does_not_exist(suite: RunningSuite, keys: Keys, alice
         answers = []
         for task_id in (alices_task, unknown):
             wanted = None if body is None else {**body, "task_id": task_id}
-            reply = suite.call(method, path.format(task_id), wanted, key=keys.bob)
-            answers.append((reply.status, reply.json["error"], reply.json["detail"].replace(task_id, "ID")))
+            reply = suite.call(method, path.format(task_id), json=wanted, key=keys.bob)
+            answers.append((reply.status_code, reply.json()["error"], reply.json()["detail"].replace(task_id, "ID")))
         assert answers[0] == answers[1], path
         assert answers[0][:2] == (404, "task_not_found"), path
 
 
 def test_lists_and_numbers_are_of_ones_own_tasks(suite: RunningSuite, keys: Keys, alices_task: str):
     def seen(key: str) -> tuple[list[str], int, int, bool]:
-        recent = suite.call("GET", "/api/v1/tasks/recent?limit=100", key=key).json
-        stats = suite.call("GET", "/api/v1/server/stats", key=key).json
-        status = suite.call("GET", "/api/v1/server/status", key=key).json
-        return [t["task_id"] for t in recent["tasks"]], stats["tasks"]["total"], recent["count"], "last_activity" in status
+        recent = suite.call("GET", "/api/v1/tasks/recent?limit=100", key=key).json()
+        stats = suite.call("GET", "/api/v1/server/stats", key=key).json()
+        status = suite.call("GET", "/api/v1/server/status", key=key).json()
+        return (
+            [t["task_id"] for t in recent["tasks"]],
+            stats["tasks"]["total"],
+            recent["count"],
+            "last_activity" in status,
+        )
 
     assert alices_task in seen(keys.alice)[0]
     assert seen(keys.bob) == ([], 0, 0, False)
@@ -203,8 +207,8 @@ def test_lists_and_numbers_are_of_ones_own_tasks(suite: RunningSuite, keys: Keys
 
 
 def test_an_admin_sees_every_keys_task(suite: RunningSuite, keys: Keys, alices_task: str):
-    assert suite.call("GET", f"/api/v1/status/{alices_task}", key=keys.root).json["task_id"] == alices_task
-    assert suite.call("DELETE", f"/api/v1/tasks/{alices_task}", key=keys.root).json["error"] == "already_finished"
+    assert suite.call("GET", f"/api/v1/status/{alices_task}", key=keys.root).json()["task_id"] == alices_task
+    assert suite.call("DELETE", f"/api/v1/tasks/{alices_task}", key=keys.root).json()["error"] == "already_finished"
 
 
 @pytest.mark.parametrize(
@@ -212,16 +216,16 @@ def test_an_admin_sees_every_keys_task(suite: RunningSuite, keys: Keys, alices_t
 )
 def test_a_header_that_is_not_a_key_is_refused(suite: RunningSuite, keys: Keys, header: str):
     reply = suite.call(
-        "GET", "/api/v1/tasks/recent", key="", headers={"Authorization": header.replace("{}", keys.alice)}
+        "GET", "/api/v1/tasks/recent", key=None, headers={"Authorization": header.replace("{}", keys.alice)}
     )
-    assert (reply.status, reply.json["error"]) == (401, "unauthorized")
+    assert (reply.status_code, reply.json()["error"]) == (401, "unauthorized")
     assert reply.headers["www-authenticate"] == "Bearer"
 
 
 def test_idempotency_keys_belong_to_their_api_key(suite: RunningSuite, keys: Keys, sources: NastyServer):
     body, header = {"media_url": sources.serve("/x.mp4", b"x")}, {"Idempotency-Key": "the-same"}
     ids = [
-        suite.call("POST", "/api/v1/length", body, key=key, headers=header).json["task_id"]
+        suite.call("POST", "/api/v1/length", json=body, key=key, headers=header).json()["task_id"]
         for key in (keys.alice, keys.bob, keys.alice)
     ]
     assert ids[0] == ids[2] != ids[1]
@@ -229,8 +233,8 @@ def test_idempotency_keys_belong_to_their_api_key(suite: RunningSuite, keys: Key
 
 def test_no_key_and_no_secret_of_a_url_reaches_the_log(suite: RunningSuite, keys: Keys, sources: NastyServer):
     url = sources.serve("/private.mp4", b"junk") + "?X-Signature=very-secret-token"
-    suite.ended(suite.submit("/api/v1/process", {"video_url": url}, key=keys.alice), key=keys.alice)
-    logs = [path for path in Path(suite.data).rglob("*.log") if path.is_file()]
+    ended(suite, suite.submit("/api/v1/process", {"video_url": url}, key=keys.alice), keys.alice)
+    logs = [*suite.directory.rglob("*.log"), suite.directory.with_name(suite.directory.name + ".log")]
     assert logs
     for log in logs:
         text = log.read_text(errors="replace")
