@@ -223,5 +223,5 @@ def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
     for packet in container.demux(stream):
         try:
             yield from packet.decode()
-        except av.error.InvalidDataError:
+        except av.error.FFmpegError:
             continue  # a damaged packet: the frame before it stays a little longer

@@ -204,7 +204,7 @@ class _Timeline:
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
-            except av.error.InvalidDataError:
+            except av.error.FFmpegError:
                 continue  # a damaged packet: its time becomes silence by the timestamps of the next
             for frame in frames:
                 if held is not None:
