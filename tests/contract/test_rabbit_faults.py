@@ -42,7 +42,10 @@ async def named_hint(arrived: asyncio.Queue[Hint], task_id: str, seconds: float 
     """The broker's own next hint about this task; looks into the store find nothing meanwhile."""
     async with asyncio.timeout(seconds):
         while (hint := await arrived.get()).task_id != task_id:
-            hint.later(0)
+            if hint.task_id is None:
+                hint.later(0)
+            else:  # a publish that failed may have arrived nevertheless
+                hint.done()
     return hint
 
 
