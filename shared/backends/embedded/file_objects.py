@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import secrets
 import shutil
-import time
 from pathlib import Path
 from urllib.parse import quote
 
 from shared.backends.names import checked_name
 from shared.errors import Conflict, Unavailable
 
-STALE_SECONDS = 24 * 3600.0
 TEMPORARY = ".incoming"
 
 
@@ -65,19 +65,21 @@ class FileObjects:
             raise FileExistsError(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         incoming = self._temporary / secrets.token_hex(8)
-        try:
-            shutil.copyfile(path, incoming)  # not a link: the job may write its file again
-            _sync(incoming)
-            os.link(incoming, target)
-            _sync(target.parent)
-        finally:
-            incoming.unlink(missing_ok=True)
+        with incoming.open("xb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)  # for `_sweep` in other processes: its writer lives
+            try:
+                shutil.copyfile(path, incoming)  # not a link: the job may write its file again
+                _sync(incoming)
+                os.link(incoming, target)
+                _sync(target.parent)
+            finally:
+                incoming.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Removes what a crash left half-written a day ago."""
-        oldest = time.time() - STALE_SECONDS
+        """Removes what crashes left half-written: what nobody holds."""
         for path in self._temporary.iterdir():
-            if path.stat(follow_symlinks=False).st_mtime < oldest:
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as left:
+                fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink(missing_ok=True)
 
 
