@@ -6,6 +6,7 @@ the demuxers listed here, may not open a second file or any protocol, and its fa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn
@@ -156,13 +157,13 @@ def only(container: InputContainer, wanted: Sequence[Any]) -> None:
 
 
 def describe_streams(container: InputContainer) -> str:
-    """What is inside, for a sentence: `audio aac, attached picture mjpeg`; `nothing` for no stream."""
-    names = []
+    """What is inside, for a sentence: `audio aac, 3 × attached picture mjpeg`; `nothing` for no stream."""
+    names: Counter[str] = Counter()
     for stream in container.streams:
         codec = stream.codec_context.codec.canonical_name if stream.codec_context is not None else "of an unknown codec"
         is_cover = bool(stream.disposition & Disposition.attached_pic)
-        names.append(f"{'attached picture' if is_cover else stream.type or 'data'} {codec}")
-    return ", ".join(names) or "nothing"
+        names[f"{'attached picture' if is_cover else stream.type or 'data'} {codec}"] += 1
+    return ", ".join(name if count == 1 else f"{count} × {name}" for name, count in names.items()) or "nothing"
 
 
 def _refuse_to_open(url: str, flags: int, options: dict[str, str]) -> NoReturn:

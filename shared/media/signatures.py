@@ -18,6 +18,7 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"#EXTM3U", "a playlist (m3u8), which names other files"),
     (b"ffconcat", "a concat script, which names other files"),
     (b"[InternetShortcut]", "a shortcut file"),
+    (b"[playlist]", "a playlist (pls), which names other files"),
     (b"v=0", "a session description (SDP)"),
 )
 

@@ -15,8 +15,8 @@ from shared.rpc.call import Call
 from shared.rpc.keys import Caller
 from shared.rpc.limits import RECOUNT_SECONDS, RateLimit, TaskLimit
 from shared.tasks import Submission, Task, TaskKind, TaskStatus, new_task_id
-from tests.security.suite import running_suite
 from tests.support.http_server import NastyServer
+from tests.support.suite import RunningSuite
 
 KEY = "k" * 40
 
@@ -117,7 +117,7 @@ async def test_a_result_name_does_not_tell_its_task_and_can_be_found_again(tmp_p
 
 def test_a_client_is_told_429_with_the_word_and_when_to_come_back(tmp_path, sources: NastyServer):
     stalled = sources.serve("/stalled.mp4", bytes(100_000), stall_after=1000, ranges=False)
-    with running_suite(
+    with RunningSuite(
         tmp_path / "suite",
         api_keys=f"alice={KEY},bob={KEY[::-1]}b",
         allow_private_sources="1",
@@ -126,17 +126,17 @@ def test_a_client_is_told_429_with_the_word_and_when_to_come_back(tmp_path, sour
         max_tasks_per_key="3",
         drain_seconds="0",
     ) as suite:
-        replies = [suite.call("POST", "/api/v1/length", {"media_url": stalled}, key=KEY) for _ in range(4)]
-        assert [reply.status for reply in replies] == [200, 200, 200, 429]
-        assert replies[-1].json["error"] == "too_many_tasks"
-        assert replies[-1].json["detail"]
+        replies = [suite.call("POST", "/api/v1/length", json={"media_url": stalled}, key=KEY) for _ in range(4)]
+        assert [reply.status_code for reply in replies] == [200, 200, 200, 429]
+        assert replies[-1].json()["error"] == "too_many_tasks"
+        assert replies[-1].json()["detail"]
         assert int(replies[-1].headers["retry-after"]) >= 1
-        other = suite.call("POST", "/api/v1/length", {"media_url": stalled}, key=KEY[::-1] + "b")
-        assert other.status == 200
+        other = suite.call("POST", "/api/v1/length", json={"media_url": stalled}, key=KEY[::-1] + "b")
+        assert other.status_code == 200
 
         polls = [suite.call("GET", "/api/v1/tasks/recent", key=KEY) for _ in range(40)]
-        limited = [reply for reply in polls if reply.status != 200]
+        limited = [reply for reply in polls if reply.status_code != 200]
         assert limited
-        assert {(reply.status, reply.json["error"]) for reply in limited} == {(429, "rate_limited")}
+        assert {(reply.status_code, reply.json()["error"]) for reply in limited} == {(429, "rate_limited")}
         assert all(int(reply.headers["retry-after"]) >= 1 for reply in limited)
-        assert suite.call("GET", "/health", key="").status == 200
+        assert suite.call("GET", "/health", key=None).status_code == 200
