@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import av
+import av.error
 
 from shared.media.join.clip import read_clip
 from shared.media.join.look import read_wishes
@@ -274,12 +275,15 @@ def measure(tool: str, work: list[str] | Callable[[], None], scratch: Path, case
                 first += stream.frames
         clicks = look_at(out, pictures=False).clicks
     else:
-        seen = look_at(out)
-        flashes, clicks = seen.flashes, seen.clicks
+        try:
+            seen = look_at(out)
+            flashes, clicks = seen.flashes, seen.clicks
+        except av.error.FFmpegError:  # a result that cannot be decoded has no joins to measure
+            flashes, clicks = [], []
     pictures = ["-skip_frame", "nokey"] if case.is_long else []  # all would take longer than the bench
     decode = [judge, "-v", "error", *pictures, "-i", str(out), "-f", "null", "-"]
     errors = subprocess.run(decode, capture_output=True, check=False)
-    offsets = [min((click - flash for flash in flashes), key=abs) for click in clicks]
+    offsets = [min((click - flash for flash in flashes), key=abs) for click in clicks if flashes]
     worst = max((abs(offset) * 1000 for offset in offsets), default=None)
     return Row(tool, row.wall, row.cpu, row.peak_mb, len(video), gaps, audio_gaps, worst, len(clicks),
                len(errors.stderr.splitlines()))  # fmt: skip
