@@ -55,7 +55,7 @@ class MediaLength:
         duration_method: `container` (the header is exact), `packets` (read and counted), `decode`.
         container_duration: what the header says, where that is off by more than a millisecond.
         frame_rate: average frames per second.
-        rotation: degrees clockwise to turn the stored picture for display.
+        rotation: by which the stored picture is turned for display, in degrees counter-clockwise (FFmpeg's count).
         streams: the real audio and video streams.
     """
 
@@ -163,7 +163,7 @@ def _frame_rate(stream: Any) -> float | None:
 
 
 def _rotations(container: InputContainer) -> dict[int, int]:
-    """Degrees clockwise to display, by stream index.
+    """The display matrix' angle by stream index: degrees counter-clockwise, 0-359, as FFmpeg and PyAV count them.
 
     PyAV shows a stream's display matrix only on decoded frames; FFmpeg's own summary of the header has it for free.
     The summary is a log message, so the log level is raised for that one call.
@@ -179,7 +179,7 @@ def _rotations(container: InputContainer) -> dict[int, int]:
         if found := _STREAM_LINE.search(line):
             index = int(found[1])
         elif found := _ROTATION.search(line):
-            turns[index] = round(-float(found[1])) % 360
+            turns[index] = round(float(found[1])) % 360
     return turns
 
 

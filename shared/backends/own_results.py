@@ -37,7 +37,7 @@ class OwnResultsOpener:
         if not path.is_file():
             raise SourceUnavailable("There is no such result here (any more)", word=error_word, input_name=label)
         source = OwnResult(path, label)
-        if source.size_bytes > limits.max_input_bytes:
+        if source.length > limits.max_input_bytes:
             await source.close()
             raise LimitExceeded(f"The file is larger than the {limits.max_input_bytes} bytes allowed", input_name=label)
         return source
@@ -56,7 +56,8 @@ class OwnResult:
         self.label = label
         self._path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self.size_bytes: int | None = os.fstat(self._descriptor).st_size
+        self.length = os.fstat(self._descriptor).st_size
+        self.size_bytes: int | None = self.length
 
     async def read_at(self, offset: int, length: int) -> bytes:
         return os.pread(self._descriptor, length, offset)
@@ -66,7 +67,7 @@ class OwnResult:
 
     async def download(self, path: Path, on_progress: Callable[[float], None] | None = None) -> int:
         await asyncio.to_thread(shutil.copyfile, self._path, path)
-        return path.stat().st_size
+        return self.length
 
     async def close(self) -> None:
         if self._descriptor >= 0:

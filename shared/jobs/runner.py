@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from shared import metrics
 from shared.errors import Conflict, LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
@@ -20,6 +21,7 @@ from shared.jobs.context import JobContext, JobLimits
 from shared.jobs.ledger import Ledger
 from shared.ports import Hint, ObjectStore, SourceOpener
 from shared.tasks import Failure, Outcome, Success, Task, TaskKind
+from shared.tracing import span
 
 log = structlog.get_logger(__name__)
 
@@ -195,7 +197,10 @@ class Runner:
                 metrics.job_wait_seconds.labels(task.kind).observe((task.started_at - task.created_at).total_seconds())
             if task.fence > MAX_OWNERS:
                 raise MediaCrashed("Every worker that took this task stopped before it was done", retryable=False)
-            success = await self._within_deadline(context)
+            with span(f"job {task.kind}", task.trace, SpanKind.CONSUMER, **span_facts(task)) as current:
+                success = await self._within_deadline(context)
+                for phase, seconds in success.metadata.get("phase_seconds", {}).items():
+                    current.set_attribute(f"lastframe.{phase}_seconds", seconds)
             run.ending = True
             await self._complete(task, context, success, bound)
             bound.info("job_ended", seconds=round(time.monotonic() - started, 3))
@@ -342,6 +347,10 @@ def _count_success(task: Task, success: Success, context: JobContext) -> None:
     metrics.job_seconds.labels(task.kind, "completed").observe(context.elapsed_seconds)
     for phase, seconds in success.metadata.get("phase_seconds", {}).items():
         metrics.job_phase_seconds.labels(task.kind, phase).observe(seconds)
+
+
+def span_facts(task: Task) -> dict[str, str | int]:
+    return {"lastframe.task_id": task.task_id, "lastframe.attempt": task.attempt, "lastframe.fence": task.fence}
 
 
 def sweep_scratch(root: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 
 import structlog
+from opentelemetry.trace import SpanKind
 
 from shared import metrics
 from shared.errors import Unavailable
@@ -16,6 +17,7 @@ from shared.jobs.ledger import Ledger
 from shared.ports import WebhookReply, WebhookSender
 from shared.public import webhook_payload
 from shared.tasks import Task, WebhookAttempt
+from shared.tracing import context_of, mark_failed, span
 from shared.webhook_signature import webhook_headers
 
 log = structlog.get_logger(__name__)
@@ -97,9 +99,13 @@ class WebhookDelivery:
         at = await self._ledger.store.now()
         message_id = f"{task.task_id}.{task.status.value}"
         headers = webhook_headers(self._secret, message_id, int(time.time()), body)
-        headers.update({k: v for k, v in task.trace.items() if k in ("x-request-id", "traceparent")})
         began = time.monotonic()
-        reply = await self._sender.send(url, body, headers)
+        with span("webhook", task.trace, SpanKind.PRODUCER, **{"lastframe.task_id": task.task_id}) as current:
+            # The receiver's own spans join the trace; the request id is the one that the edge gave.
+            headers.update(context_of(current, task.trace))
+            reply = await self._sender.send(url, body, headers)
+            if reply.status is None or reply.status >= 300:
+                mark_failed(current, reply.error or str(reply.status))
         delivered = reply.status is not None and 200 <= reply.status < 300
         error = None if delivered else (reply.error or f"the receiver answered {reply.status}")
         attempt = WebhookAttempt(at, time.monotonic() - began, reply.status, error)

@@ -6,16 +6,19 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
 import structlog
+from opentelemetry.trace import SpanKind
 
 from shared import metrics
 from shared.errors import InvalidRequest, LastFrameError
 from shared.rpc.call import Call, set_current_call
 from shared.rpc.faults import abort, check
 from shared.rpc.keys import KeyRing
+from shared.tracing import context_of, span
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +96,9 @@ class Door(grpc.aio.ServerInterceptor):
             call = self._enter(method, context)
             check(request)
             await self._admitted(method, call)
-            yield
+            with span(method.removeprefix("/"), call.trace, SpanKind.SERVER) as current:
+                set_current_call(replace(call, trace=context_of(current, call.trace)))
+                yield
             code = "OK"
         except grpc.aio.AbortError:
             raise
@@ -116,7 +121,6 @@ class Door(grpc.aio.ServerInterceptor):
             raise InvalidRequest("Idempotency-Key must be 1-255 printable ASCII characters")
         trace = {key: value for key, value in metadata.items() if key in TRACE_KEYS}
         call = Call(caller, idempotency_key, trace)
-        set_current_call(call)
         structlog.contextvars.clear_contextvars()
         if trace:
             structlog.contextvars.bind_contextvars(request_id=trace.get("x-request-id"))

@@ -23,7 +23,7 @@ from shared.rpc.keys import KeyRing
 from shared.rpc.server import RpcServer
 from shared.runtime.feature import Feature
 from shared.runtime.settings import Settings, load_settings
-from shared.runtime.telemetry import configure_logs, serve_metrics
+from shared.runtime.telemetry import configure_logs, export_traces, serve_metrics
 from shared.runtime.wiring import Backends, WorkerRole, make_rpc_server, open_backends
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,7 @@ def main(feature: Feature | FeatureMaker) -> int:
     settings = load_settings()
     configure_logs(settings.log_level)
     serve_metrics(settings.metrics_port)
+    export_traces(settings.otlp_endpoint, f"lastframe-{role}")
     try:
         return uvloop.run(_run(settings, feature, role))
     except (ConfigurationError, SandboxUnavailable, LastFrameError) as error:

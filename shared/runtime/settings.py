@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     rpc_bind_address: str = Field("127.0.0.1", description="where a role's gRPC server listens, in production")
     rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics of this process; 0 for none")
+    otlp_endpoint: str = Field("", description="http://collector:4317: exports traces by OTLP over gRPC")
     data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")
     api_keys: str = Field("", description="name=key,name2=key2; one is generated when empty (embedded only)")
     api_keys_file: Path | None = Field(

@@ -8,6 +8,8 @@ import sys
 import structlog
 from prometheus_client import start_http_server
 
+from shared.runtime.version import VERSION
+
 
 def configure_logs(level: str) -> None:
     """Call once, before the first log line."""
@@ -33,3 +35,18 @@ def serve_metrics(port: int) -> None:
     """Prometheus text at `http://0.0.0.0:port/metrics`, from a thread of its own; 0 for none."""
     if port:
         start_http_server(port)
+
+
+def export_traces(endpoint: str, service: str) -> None:
+    """Sends spans to an OTLP collector in batches, in the background; nothing waits for it. No endpoint, no traces."""
+    if not endpoint:
+        return
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": service, "service.version": VERSION}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint, insecure=endpoint.startswith("http:"))))
+    trace.set_tracer_provider(provider)

@@ -346,7 +346,7 @@ def test_resolution_is_as_displayed(rotation: int, shown: str, tmp_path: Path) -
     path = write_video(tmp_path / "turned.mp4", "mp4", rotation=rotation, sample_aspect=Fraction(3, 2))
     found = length_of(path, tmp_path)
     assert found.video_resolution == shown
-    assert found.rotation == -rotation % 360
+    assert found.rotation == rotation % 360
     assert found.frame_rate == 25.0
 
 
