@@ -88,7 +88,7 @@ class RabbitQueue:
 
     async def is_up(self) -> bool:
         try:
-            await self._publisher.ask(_probe)
+            await self._publisher.ask(Link.probe)
         except Unavailable:
             return False
         return True
@@ -191,7 +191,7 @@ class _Consumer:
                         await self._broken.wait()
                 # A frozen broker is found out in a second; heartbeats would need half a minute.
                 async with asyncio.timeout(PROBE_SECONDS):
-                    await _probe(link)
+                    await link.probe()
         finally:
             self.is_up = False
             self.arrived.clear()  # the broker delivers them again
@@ -234,11 +234,6 @@ def _letter(message: AbstractIncomingMessage) -> DeadLetter:
         reason = first.get("reason") if isinstance(first, dict) else None
     kind = TaskKind(message.type) if message.type in set(TaskKind) else None
     return DeadLetter(message.body.decode(errors="replace"), kind, str(reason or "unknown"))
-
-
-async def _probe(link: Link) -> None:
-    """One question that the broker must answer."""
-    await link.channel.get_exchange(VERSION, ensure=True)
 
 
 def _brief(error: BaseException) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,15 +19,18 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
-from shared.backends.rabbit_topology import declare, queue_name
+from shared.backends.rabbit_topology import VERSION, declare, queue_name
 from shared.errors import Unavailable
 
 T = TypeVar("T")
 
+logging.getLogger("aiormq").setLevel(logging.ERROR)  # its stack trace of every broken connection; ours is one line
+
 HEARTBEAT_SECONDS = 10
 ANSWER_SECONDS = 2.0  # how long a publish may take, connecting included
 REFUSE_SECONDS = 0.5  # how long after a failure nobody tries to connect again
-TIMEOUTS_OF_A_DEAD_QUEUE = 3
+CONFIRM_SECONDS = 1.5  # of those, for the confirm; the rest finds out whether the broker is alive
+SILENCES_OF_A_DEAD_QUEUE = 5
 BROKEN = (AMQPError, OSError, RuntimeError, TimeoutError)  # RuntimeError: aiormq's "channel is closed"
 
 
@@ -35,6 +40,8 @@ class Link:
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         self.connection = connection
         self.channel = channel
+        self.silent: set[str] = set()
+        """Keys whose queue did not confirm while the broker answered."""
 
     @classmethod
     async def connect(cls, url: str, *, confirms: bool) -> Link:
@@ -51,6 +58,10 @@ class Link:
     def is_open(self) -> bool:
         return not self.connection.is_closed and not self.channel.is_closed
 
+    async def probe(self) -> None:
+        """One question that a broker must answer."""
+        await self.channel.get_exchange(VERSION, ensure=True)
+
     async def close(self) -> None:
         await close_quietly(self.connection)
 
@@ -64,7 +75,7 @@ class Publisher:
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._refuse_until = 0.0
-        self._timeouts: dict[str, int] = {}
+        self._silences: Counter[str] = Counter()
 
     async def publish(self, exchange: str, key: str, message: aio_pika.Message) -> None:
         """Returns when the broker has the message in a queue; raises `Unavailable` within two seconds otherwise."""
@@ -73,15 +84,17 @@ class Publisher:
             target = await link.channel.get_exchange(exchange, ensure=False)
             # Returned because its queue was deleted: the next link declares it again, but not at once, since a
             # consumer does not notice a quorum queue that is gone for a moment only (RabbitMQ 3.10).
-            await target.publish(message, key, mandatory=True)
+            try:
+                await target.publish(message, key, mandatory=True, timeout=CONFIRM_SECONDS)
+            except TimeoutError:
+                await link.probe()
+                if key not in link.silent:
+                    link.silent.add(key)
+                    self._silences[key] += 1
+                raise
+            self._silences.pop(key, None)
 
-        try:
-            await self.ask(send)
-        except Unavailable as error:
-            if isinstance(error.__cause__, TimeoutError):
-                self._timeouts[key] = self._timeouts.get(key, 0) + 1
-            raise
-        self._timeouts.pop(key, None)
+        await self.ask(send)
 
     async def ask(self, question: Callable[[Link], Awaitable[T]]) -> T:
         """Runs an exchange with the broker; raises `Unavailable` when it is away or slower than two seconds."""
@@ -115,11 +128,10 @@ class Publisher:
     async def _replace_dead_queues(self, link: Link) -> None:
         # A broker killed within half a second of declaring a quorum queue can leave it dead for ever: "running", and
         # never confirming (RabbitMQ 3.10). What was in it is offered again by the sweeper.
-        for feature, count in list(self._timeouts.items()):
-            if count >= TIMEOUTS_OF_A_DEAD_QUEUE:
-                del self._timeouts[feature]
-                await link.channel.queue_delete(queue_name(feature))
-                await declare(link.channel)
+        for feature in [key for key, count in self._silences.items() if count >= SILENCES_OF_A_DEAD_QUEUE]:
+            del self._silences[feature]
+            await link.channel.queue_delete(queue_name(feature))
+            await declare(link.channel)
 
     async def _give_up(self) -> None:
         self._refuse_until = time.monotonic() + REFUSE_SECONDS

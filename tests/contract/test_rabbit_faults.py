@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from aio_pika import Exchange
 
 from deploy.stack.process import free_ports
 from deploy.stack.servers import Rabbit
 from shared.backends.rabbit import RabbitQueue
-from shared.backends.rabbit_link import Link
+from shared.backends.rabbit_link import REFUSE_SECONDS, SILENCES_OF_A_DEAD_QUEUE, Link
 from shared.backends.rabbit_topology import queue_name
 from shared.errors import ConfigurationError, Unavailable
 from shared.ports import Hint, JobQueue
@@ -132,6 +133,44 @@ async def test_a_deleted_queue_is_made_again(broker: Rabbit, queue: JobQueue) ->
         await link.close()
         await publish_when_it_can(queue, "after")
         (await named_hint(arrived, "after")).done()
+
+
+async def test_a_queue_that_never_confirms_is_replaced(
+    broker: Rabbit, queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waiting() -> int:
+        link = await Link.connect(broker.url, confirms=True)
+        found = await link.channel.declare_queue(queue_name(KIND.feature), passive=True)
+        await link.close()
+        return found.declaration_result.message_count or 0
+
+    async def never_confirmed(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    await queue.publish(KIND, "stuck")
+    with monkeypatch.context() as patch:
+        patch.setattr(Exchange, "publish", never_confirmed)
+        for _ in range(SILENCES_OF_A_DEAD_QUEUE):
+            with pytest.raises(Unavailable):
+                await queue.publish(KIND, "unheard")
+            await asyncio.sleep(REFUSE_SECONDS + 0.05)
+    await queue.publish(KIND, "heard")
+    async with asyncio.timeout(5):
+        while await waiting() != 1:  # "stuck" went with the old queue
+            await asyncio.sleep(0.1)
+
+
+async def test_a_frozen_broker_keeps_its_queues(broker: Rabbit, queue: JobQueue) -> None:
+    await queue.publish(KIND, "kept")
+    broker.freeze()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await queue.publish(KIND, "unheard")
+        await asyncio.sleep(REFUSE_SECONDS + 0.05)
+    broker.thaw()
+    assert not queue._publisher._silences  # type: ignore[attr-defined]
+    async with listening(queue) as arrived:
+        (await named_hint(arrived, "kept")).done()
 
 
 async def test_work_that_the_broker_kept_quiet_about_is_found_in_the_store(broker: Rabbit, queue: JobQueue) -> None:
