@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -84,13 +84,14 @@ class RedisLive:
         if client is not None:
             await self._ask(lambda: client.delete(state_key(task_id), events_key(task_id)), None)
 
-    async def watch(self, task_id: str) -> AsyncIterator[None]:
+    async def watch(self, task_id: str) -> AsyncGenerator[None, None]:
         self._watched[task_id] += 1
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._read_events())
         try:
-            async for moment in self._local.watch(task_id):
-                yield moment
+            async with contextlib.aclosing(self._local.watch(task_id)) as moments:
+                async for moment in moments:
+                    yield moment
         finally:
             self._watched[task_id] -= 1
             if self._watched[task_id] <= 0:

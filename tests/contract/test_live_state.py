@@ -93,3 +93,12 @@ async def test_a_burst_of_one_and_slow_rates(live: LiveState) -> None:
 async def test_it_is_up(live: LiveState) -> None:
     assert await live.is_up()
     await live.sync_active(["a", "b"])
+
+
+async def test_a_closed_watch_leaves_nothing_behind(live: LiveState) -> None:
+    moments = live.watch("task-1")
+    await anext(moments)
+    await moments.aclose()  # type: ignore[attr-defined]
+    local = getattr(live, "_local", live)
+    assert local._watchers == {}
+    assert not getattr(live, "_watched", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 
 from shared.backends.gcra import LocalBuckets
 from shared.tasks import Task
@@ -34,7 +34,7 @@ class MemoryLive:
         for changed in self._watchers.get(task_id, ()):
             changed.set()
 
-    async def watch(self, task_id: str) -> AsyncIterator[None]:
+    async def watch(self, task_id: str) -> AsyncGenerator[None, None]:
         changed = asyncio.Event()
         watchers = self._watchers.setdefault(task_id, set())
         watchers.add(changed)
