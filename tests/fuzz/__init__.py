@@ -1,0 +1,1 @@
+"""Mutated media against every kind of job: `python -m tests.fuzz`, or `make fuzz`."""
