@@ -44,6 +44,12 @@ from deploy.stack.servers import Redis
 
 GRPC_METHOD = "/lastframe.frames.v1.FramesService/ExtractLastFrame"
 IN_FLIGHT = (1, 16, 64)
+SETTINGS = {
+    "MAX_CONCURRENT_TASKS": "1",
+    # The limits of one key's calls and waiting tasks, which the other service has not.
+    "RATE_LIMIT_PER_SECOND": "0",
+    "MAX_TASKS_PER_KEY": "0",
+}
 
 
 @dataclass(frozen=True)
@@ -233,7 +239,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(dir=CACHE) as folder,  # one disk for both sides
         range_server(Path(folder)) as source,
-        running_suite(MAX_CONCURRENT_TASKS="1") as suite,
+        running_suite(**SETTINGS) as suite,
     ):
         directory, held = Path(folder), source.url("hold.mp4")
         broker = Redis(directory / "redis")

@@ -47,7 +47,7 @@ class RangeServer:
 
     def url(self, name: str, *, latency_seconds: float = 0.0, bytes_per_second: float = 0.0) -> str:
         query = "&".join(
-            f"{key}={value:g}" for key, value in (("latency", latency_seconds), ("rate", bytes_per_second)) if value
+            f"{key}={value}" for key, value in (("latency", latency_seconds), ("rate", bytes_per_second)) if value
         )
         return f"http://{HOST}:{self.port}/{name}" + (f"?{query}" if query else "")
 
@@ -67,6 +67,7 @@ def range_server(directory: Path) -> Iterator[RangeServer]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(directory, theirs), daemon=True)
     process.start()
+    theirs.close()  # so that a process that dies early is an EOFError below, not a wait for ever
     try:
         yield RangeServer(ours.recv())
     finally:
