@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from shared.errors import InvalidRequest
