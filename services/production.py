@@ -65,6 +65,7 @@ def roles(settings: Settings) -> list[Role]:
         "EDGE_LISTEN": settings.bind_address,
         "EDGE_DIR": str(settings.data_dir.absolute() / "edge"),
         "EDGE_ACCESS_LOG": "/dev/null",
+        "EDGE_GRACE_SECONDS": "2",  # then watchers are cut off, and with them the calls that hold up the api roles
     }
     planned.append(Role("edge", ("services.gateway.edge",), settings.port, edge))
     return planned
