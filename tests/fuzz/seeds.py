@@ -29,7 +29,6 @@ RECIPES = {
     "mp4-fragmented": Recipe(
         "mp4", "libx264", "aac", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     ),
-    "mp4-indexed": Recipe("mp4", "libx264", "aac", options={"movflags": "frag_keyframe+dash+global_sidx"}),
     "mp4-hevc": Recipe("mp4", "libx265", None),
     "mov-mjpeg-pcm": Recipe("mov", "mjpeg", "pcm_s16le", pix_fmt="yuvj420p"),
     "mov-prores": Recipe("mov", "prores_ks", None, pix_fmt="yuv422p10le"),
