@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 
 from deploy.checks.objects import (
     NAME,
@@ -19,6 +20,7 @@ from deploy.checks.objects import (
 from deploy.checks.tools import ROOT
 from services.gateway.edge.render import render
 from shared.backends.rabbit_topology import CONSUMER_TIMEOUT_MILLISECONDS, FEATURES, queue_name
+from shared.runtime.process import RPC_GRACE_SECONDS
 from shared.runtime.settings import Settings
 
 GIBIBYTE = 1024**3
@@ -28,11 +30,8 @@ PARENT_BYTES = GIBIBYTE
 OTHER_VARIABLES = frozenset(
     {
         # Read by the entry points of the roles.
-        "LASTFRAME_RPC_PORT",
         "LASTFRAME_HEALTH_PORT",
-        "LASTFRAME_METRICS_PORT",
         "LASTFRAME_TLS_DIR",
-        "LASTFRAME_OTLP_ENDPOINT",
         "LASTFRAME_POOL",
         "LASTFRAME_GPU_FEATURES",
         # Read by boto.
@@ -56,10 +55,7 @@ def drains_fit_into_the_grace(objects: list[Object]) -> Iterator[str]:
     for workload, container, variables in suite(objects):
         grace = workload.pod.get("terminationGracePeriodSeconds", 30)
         wait = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-        name = "EDGE_GRACE_SECONDS" if workload.component == "edge" else "LASTFRAME_DRAIN_SECONDS"
-        drain = float(variables.get(name, "0"))
-        if drain <= 0:
-            yield f"{workload.title}: {name} is not set"
+        drain = _drain_seconds(workload, variables)
         if wait + drain >= grace:
             yield f"{workload.title}: preStop {wait} s and a drain of {drain:g} s do not fit into {grace} s"
         if not workload.is_worker:
@@ -73,6 +69,14 @@ def drains_fit_into_the_grace(objects: list[Object]) -> Iterator[str]:
             yield f"{workload.title}: drains {drain:g} s, a job may take {deadline:g} s"
         if grace >= broker_seconds:
             yield f"{workload.title}: the broker takes messages away after {broker_seconds:g} s, within the grace"
+
+
+def _drain_seconds(workload: Workload, variables: dict[str, str]) -> float:
+    if workload.component == "edge":
+        return float(variables["EDGE_GRACE_SECONDS"])
+    if workload.is_worker:
+        return float(variables["LASTFRAME_DRAIN_SECONDS"])
+    return RPC_GRACE_SECONDS
 
 
 def _broker_timeouts(objects: list[Object]) -> Iterator[float]:
@@ -89,12 +93,12 @@ def memory_holds_every_slot(objects: list[Object]) -> Iterator[str]:
     for workload, container, variables in suite(objects):
         if not workload.is_worker:
             continue
-        slots = int(variables["LASTFRAME_MAX_CONCURRENT_TASKS"])
+        slots = int(variables["LASTFRAME_WORKER_SLOTS"])
         child = int(variables["LASTFRAME_CHILD_MEMORY_BYTES"])
         limit = quantity(container["resources"]["limits"]["memory"])
         if slots * child + PARENT_BYTES > limit:
             needed = (slots * child + PARENT_BYTES) / GIBIBYTE
-            yield f"{workload.title}: {slots} children need {needed:g} GiB, more than the limit: one could kill the others"
+            yield f"{workload.title}: {slots} children need {needed:g} GiB, above the limit: one could end them all"
 
 
 def variables_are_known(objects: list[Object]) -> Iterator[str]:
@@ -110,9 +114,10 @@ def secrets_are_seen_by_need(objects: list[Object]) -> Iterator[str]:
     for workload, container, _ in suite(objects):
         # A generated Secret has a hash at the end of its name.
         seen = [source["secretRef"]["name"] for source in container.get("envFrom", []) if "secretRef" in source]
+        seen += [volume["secret"]["secretName"] for volume in workload.pod.get("volumes", []) if "secret" in volume]
         keys = any(name.startswith(API_KEYS) for name in seen)
         work = any(name.startswith(WORKER_SECRET) for name in seen)
-        if workload.component == "edge" and seen:
+        if workload.component == "edge" and any(not name.endswith("-tls") for name in seen):
             yield f"{workload.title}: sees secrets and needs none"
         if workload.component == "api" and (work or not keys):
             yield f"{workload.title}: must see the API keys, and not the workers' secrets"
@@ -145,10 +150,8 @@ def the_edge_reaches_every_service(objects: list[Object]) -> Iterator[str]:
         if workload.component != "edge":
             continue
         own = {name.removeprefix("EDGE_"): text for name, text in variables.items() if name.startswith("EDGE_")}
-        try:
-            render({**own, "PORT": variables.get("LASTFRAME_PORT", ""), "DESCRIPTORS": "edge.binpb"})
-        except ValueError as error:
-            yield f"{workload.title}: {error}"
+        if complaint := _edge_refuses(frozenset({**own, "PORT": variables.get("LASTFRAME_PORT", "")}.items())):
+            yield f"{workload.title}: {complaint}"
         for name, text in own.items():
             if re.fullmatch(r"[a-z0-9.-]+:\d+", text) is None:
                 continue
@@ -157,6 +160,16 @@ def the_edge_reaches_every_service(objects: list[Object]) -> Iterator[str]:
                 yield f"{workload.title}: EDGE_{name}={text} is no Service and port of ours"
             if name.lower() in FEATURES and host != f"{name.lower()}-api":
                 yield f"{workload.title}: EDGE_{name} leads to {host}"
+
+
+@cache
+def _edge_refuses(variables: frozenset[tuple[str, str]]) -> str | None:
+    """What the edge's own renderer says to these variables."""
+    try:
+        render({**dict(variables), "DESCRIPTORS": "edge.binpb"})
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def autoscalers_fit_the_queues(objects: list[Object]) -> Iterator[str]:
@@ -171,7 +184,7 @@ def autoscalers_fit_the_queues(objects: list[Object]) -> Iterator[str]:
         scaled.add(target.item["metadata"]["name"])
         on_gpu = target.component == "gpu-worker"
         wanted = queue_name(target.labels[NAME]) + (".gpu" if on_gpu else "")
-        slots = environment(target.containers[0], objects)["LASTFRAME_MAX_CONCURRENT_TASKS"]
+        slots = environment(target.containers[0], objects)["LASTFRAME_WORKER_SLOTS"]
         if spec.get("minReplicaCount", 0) != (0 if on_gpu else 1):
             yield f"{title(item)}: a CPU pool keeps one pod, a GPU pool none"
         if on_gpu and spec.get("cooldownPeriod", 0) < 600:
@@ -197,6 +210,16 @@ def autoscalers_fit_the_queues(objects: list[Object]) -> Iterator[str]:
         for workload, _, _ in suite(objects):
             if workload.is_worker and workload.item["metadata"]["name"] not in scaled:
                 yield f"{workload.title}: nothing scales it"
+
+
+def servers_listen_outside(objects: list[Object]) -> Iterator[str]:
+    for workload, _, variables in suite(objects):
+        if workload.component != "edge" and variables.get("LASTFRAME_RPC_BIND_ADDRESS") not in ("0.0.0.0", "::"):
+            yield f"{workload.title}: listens where neither Envoy nor the kubelet reaches it"
+        declared = {str(port["containerPort"]) for container in workload.containers for port in container["ports"]}
+        for name in ("LASTFRAME_PORT", "LASTFRAME_RPC_PORT", "LASTFRAME_METRICS_PORT", "LASTFRAME_HEALTH_PORT"):
+            if variables.get(name, next(iter(declared))) not in declared:
+                yield f"{workload.title}: {name} {variables[name]} is not a port that it declares"
 
 
 def workers_are_left_alone(objects: list[Object]) -> Iterator[str]:
@@ -295,6 +318,7 @@ RUNTIME_RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     commands_exist,
     the_edge_reaches_every_service,
     autoscalers_fit_the_queues,
+    servers_listen_outside,
     workers_are_left_alone,
     gpu_workers_get_gpus,
     tls_is_on_at_both_ends,

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import yaml
 
-from deploy.checks.metrics import as_markdown, series_names
+from deploy.checks.metrics import as_markdown, series
 from deploy.checks.objects import Object, of_kind, title
 from deploy.checks.tools import ROOT, promtool
 
 RULES_TEST = Path(__file__).with_name("rules_test.yaml")
 OPERATIONS = ROOT / "docs" / "operations.md"
-_SERIES = re.compile(r"\b(?:lastframe|rabbitmq)_[a-z_]+\b(?=[{\[)\s]|$)")
+_SERIES = re.compile(r"\b((?:lastframe|rabbitmq)_[a-z_]+)\b(?:\{([^}]*)\})?")
+TARGET_LABELS = frozenset({"pod", "namespace", "app_kubernetes_io_name", "app_kubernetes_io_component"})
+"""What the PodMonitors add."""
 
 
 def problems(objects: list[Object]) -> list[str]:
@@ -50,22 +52,26 @@ def promtool_problems(objects: list[Object]) -> list[str]:
 
 
 def _unknown_series(objects: list[Object], rules: list[Object]) -> Iterator[str]:
-    known = series_names()
     for rule in rules:
-        for name in _series_of(rule["expr"]) - known:
-            yield f"alert {rule['alert']}: nothing exports {name}"
+        yield from (f"alert {rule['alert']}: {problem}" for problem in _expression_problems(rule["expr"]))
     for item in of_kind(objects, "ConfigMap"):
         if item["metadata"].get("labels", {}).get("grafana_dashboard") != "1":
             continue
         for text in item["data"].values():
             for panel in json.loads(text)["panels"]:
                 for target in panel["targets"]:
-                    for name in _series_of(target["expr"]) - known:
-                        yield f"dashboard, {panel['title']}: nothing exports {name}"
+                    yield from (f"dashboard, {panel['title']}: {text}" for text in _expression_problems(target["expr"]))
 
 
-def _series_of(expression: str) -> set[str]:
-    return set(_SERIES.findall(expression))
+def _expression_problems(expression: str) -> Iterator[str]:
+    known = series()
+    for name, matchers in _SERIES.findall(expression):
+        if name not in known:
+            yield f"nothing exports {name}"
+            continue
+        for label in re.findall(r"([a-z_]+)\s*[=!]", matchers):
+            if label not in known[name] | TARGET_LABELS:
+                yield f"{name} has no label {label}"
 
 
 def _unexplained(rules: list[Object]) -> Iterator[str]:
@@ -80,7 +86,7 @@ def _unexplained(rules: list[Object]) -> Iterator[str]:
         if page != "docs/operations.md" or anchor not in headings:
             yield f"alert {rule['alert']}: {page}#{anchor} is not there"
     if rules and as_markdown() not in pages:
-        yield "docs/operations.md: its table of metrics is not that of deploy/checks/metrics.py (`python -m deploy.checks metrics`)"
+        yield "docs/operations.md: its table of metrics is old; print it with `python -m deploy.checks metrics`"
 
 
 def _untested(rules: list[Object]) -> Iterator[str]:

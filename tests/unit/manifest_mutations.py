@@ -183,7 +183,7 @@ def scratch_larger_than_the_pod_may_use(objects: list[Object]) -> None:
 
 @mistake("invariants")
 def more_slots_than_the_memory_holds(objects: list[Object]) -> None:
-    variable(objects, "assembly-worker", "LASTFRAME_MAX_CONCURRENT_TASKS")["value"] = "4"
+    variable(objects, "assembly-worker", "LASTFRAME_WORKER_SLOTS")["value"] = "4"
     get(objects, "ScaledObject", "assembly-worker")["spec"]["triggers"][0]["metadata"]["value"] = "4"
 
 
@@ -266,6 +266,13 @@ def a_setting_that_nothing_reads(objects: list[Object]) -> None:
 @mistake("invariants")
 def api_keys_in_a_worker(objects: list[Object]) -> None:
     container(objects, "frames-worker")["envFrom"].append({"secretRef": {"name": "lastframe-api-keys"}})
+
+
+@mistake("invariants")
+def a_server_that_only_its_own_pod_reaches(objects: list[Object]) -> None:
+    for item in objects:
+        if item["kind"] == "ConfigMap":
+            item["data"].pop("LASTFRAME_RPC_BIND_ADDRESS", None)
 
 
 @mistake("invariants")
@@ -480,6 +487,12 @@ def an_alert_on_a_metric_that_nobody_exports(objects: list[Object]) -> None:
 
 
 @mistake("watching")
+def an_alert_on_a_label_that_nobody_sets(objects: list[Object]) -> None:
+    rules = get(objects, "PrometheusRule", "lastframe")["spec"]["groups"][0]["rules"]
+    rules[0]["expr"] = 'max(lastframe_tasks{state="processing"}) > 0'
+
+
+@mistake("watching")
 def an_alert_without_a_page(objects: list[Object]) -> None:
     rules = get(objects, "PrometheusRule", "lastframe")["spec"]["groups"][0]["rules"]
     rules[0]["annotations"]["runbook_url"] = "docs/operations.md#nowhere"
@@ -494,4 +507,4 @@ def an_alert_that_never_fires(objects: list[Object]) -> None:
 @mistake("promtool")
 def an_alert_that_does_not_parse(objects: list[Object]) -> None:
     rules = get(objects, "PrometheusRule", "lastframe")["spec"]["groups"][0]["rules"]
-    rules[0]["expr"] = "max(lastframe_tasks_stuck > 0"
+    rules[0]["expr"] = "max(lastframe_tasks > 0"
