@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.errors import InvalidRequest
 from shared.tasks import Failure
@@ -36,8 +36,3 @@ def read_cursor(cursor: str, length: int) -> list[int]:
     if not re.fullmatch(rf"[0-7]?[0-9a-f]{{1,15}}(-[0-7]?[0-9a-f]{{1,15}}){{{length - 1}}}", cursor):  # 63 bits
         raise InvalidRequest("The cursor is not one that a listing returned.", word="invalid_cursor")
     return [int(number, 16) for number in cursor.split("-")]
-
-
-def iso(moment: datetime | None) -> str:
-    """ISO 8601 in UTC, empty for none: how flat text keeps a time."""
-    return "" if moment is None else moment.isoformat()
