@@ -32,8 +32,7 @@ HEARTBEAT_SECONDS = 5.0
 FENCE_CHECK_SECONDS = 0.4  # a cancelled task stops within a second
 PROGRESS_SECONDS = 0.5  # progress is stored at most this often
 MAX_OWNERS = 25  # a task that so many workers took and none finished kills its workers
-MAX_RETRIES = 2  # after the first attempt: three in all
-RETRY_DELAYS_SECONDS = (2.0, 15.0)
+RETRY_DELAYS_SECONDS = (2.0, 15.0)  # after the first attempt: three in all
 SETTLE_DELAYS_SECONDS = (0.2, 1.0, 3.0)  # within a lease
 
 
@@ -43,12 +42,14 @@ class RunnerSettings:
     worker: this process's name in leases.
     slots: how many jobs run at once.
     scratch_root: where each attempt gets a directory of its own.
+    retry_delays_seconds: the wait before each further attempt, before jitter; its length bounds the attempts.
     """
 
     worker: str
     slots: int
     scratch_root: Path
     limits: JobLimits
+    retry_delays_seconds: tuple[float, ...] = RETRY_DELAYS_SECONDS
 
 
 class _Run:
@@ -282,8 +283,9 @@ class Runner:
         with contextlib.suppress(Unavailable):
             await context.withdraw()
         try:
-            if retryable and len(task.retries) < MAX_RETRIES:
-                delay = RETRY_DELAYS_SECONDS[len(task.retries)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+            delays = self._settings.retry_delays_seconds
+            if retryable and len(task.retries) < len(delays):
+                delay = delays[len(task.retries)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
                 await self._ledger.retry(task, failure, delay)
                 return
             await self._settle(task, failure)
