@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection
@@ -34,10 +36,12 @@ from bench.support.table import milliseconds, percentile, print_table
 from tests.security.attack_files import honest_sound, references, rubbish
 from tests.support.clips import ClipRecipe, make_clip
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 1.0
 PROBE_SECONDS = 0.05
 BAD_SHARE = 0.1
 END_SECONDS = 900.0
+IDLE_SECONDS = 5.0
+Answers = dict[str, dict[str, list[float]]]
 WEIGHTS = {"last_frame": 6, "length": 6, "audio_stitch": 3, "stitch": 2, "music": 2, "assembly": 1}
 
 
@@ -165,6 +169,7 @@ def probe(port: int, task_id: str, pipe: Connection) -> None:
     """Asks until told to stop; sends the seconds that each answer took, by path."""
     connection = HTTPConnection(HOST, port, timeout=30)
     seconds: dict[str, list[float]] = {"/health": [], "/api/v1/status/{task_id}": []}
+    pipe.send("begun")
     while not pipe.poll(PROBE_SECONDS):
         for name, taken in seconds.items():
             began = time.perf_counter()
@@ -173,6 +178,21 @@ def probe(port: int, task_id: str, pipe: Connection) -> None:
             reply.read()
             taken.append(time.perf_counter() - began if reply.status == 200 else 30.0)
     pipe.send(seconds)
+
+
+@contextmanager
+def probing(port: int, task_id: str) -> Iterator[dict[str, list[float]]]:
+    """Seconds by path, filled in at the end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=probe, args=(port, task_id, theirs), daemon=True)
+    process.start()
+    taken: dict[str, list[float]] = {}
+    ours.recv()
+    yield taken
+    ours.send("stop")
+    taken.update(ours.recv())
+    process.join()
 
 
 def main() -> int:
@@ -186,26 +206,24 @@ def main() -> int:
             first = suite.submit(server.url("clip.mp4"))
             suite.poll(first, POLL_SECONDS)
             begin = Usage.of(suite)
-            ours, theirs = multiprocessing.get_context("spawn").Pipe()
-            prober = multiprocessing.get_context("spawn").Process(target=probe, args=(suite.port, first, theirs))
-            prober.start()
-            began = time.monotonic()
-            account, tenth = asyncio.run(soak(suite, server, bad, given.jobs, given.in_flight))
-            took = time.monotonic() - began
+            with probing(suite.port, first) as idle:
+                time.sleep(IDLE_SECONDS)
+            with probing(suite.port, first) as busy:
+                began = time.monotonic()
+                account, tenth = asyncio.run(soak(suite, server, bad, given.jobs, given.in_flight))
+                took = time.monotonic() - began
             full = Usage.of(suite)
-            ours.send("stop")
-            answers = ours.recv()
-            prober.join()
             time.sleep(3)
             after = Usage.of(suite)
             stats = suite.request("GET", "/api/v1/server/stats")["tasks"]
+    answers = {"idle": idle, "under load": busy}
     report(given, took, account, answers, {"before": begin, "at 10 %": tenth, "at 100 %": full, "3 s after": after})
     print("tasks by the suite's own count:", stats)
     lost = given.jobs - sum(account.words.values())
     return 1 if account.wrong or lost or stats["pending"] or stats["processing"] else 0
 
 
-def report(given: Any, took: float, account: Account, answers: dict[str, list[float]], usage: dict[str, Usage]) -> None:
+def report(given: Any, took: float, account: Account, answers: Answers, usage: dict[str, Usage]) -> None:
     lost = given.jobs - sum(account.words.values())
     print(f"{given.jobs} jobs at {given.in_flight} in flight in {took:.0f} s ({given.jobs / took:.1f} a second)")
     print(f"as they should: {account.ended}, wrong: {len(account.wrong)}, lost: {lost}")
@@ -226,10 +244,11 @@ def report(given: Any, took: float, account: Account, answers: dict[str, list[fl
     )
     print_table(
         "Answers meanwhile, milliseconds",
-        ("request", "asked", "p50", "p99", "max"),
+        ("request", "when", "asked", "p50", "p99", "max"),
         [
-            (name, len(taken), *(milliseconds(percentile(taken, p)) for p in (50, 99, 100)))
-            for name, taken in answers.items()
+            (name, when, len(taken), *(milliseconds(percentile(taken, p)) for p in (50, 99, 100)))
+            for when, by_name in answers.items()
+            for name, taken in by_name.items()
         ],
     )
     print_table(

@@ -29,6 +29,8 @@ from shared.media.source import FileSource
 
 PROGRESS_INTERVAL_SECONDS = 0.1
 MAX_LOG_CHARACTERS = 16_000
+NICENESS = 10
+"""Decoding may use every core that is idle, but answers to clients come first."""
 _LEAST_FREE_BYTES = 16 << 20
 _PR_SET_PDEATHSIG = 1
 _STDERR, _SOCKET = 2, 3
@@ -69,6 +71,7 @@ def _isolate(connection: int, stderr: int, server: int) -> None:
     os.dup2(connection, _SOCKET)
     os.closerange(_SOCKET + 1, os.sysconf("SC_OPEN_MAX"))
     os.umask(0o077)
+    os.nice(NICENESS)
     sys.stderr = io.TextIOWrapper(_LossyStderr(), errors="replace", write_through=True)
     faulthandler.enable(_STDERR)
 
