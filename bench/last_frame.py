@@ -6,8 +6,8 @@ The film is made once under bench/.cache (1 GB: its index at the start, and at t
 loopback, then with 50 ms added to each connection and each answer, then (--rate-mbit) over a line of that rate too.
 Rows: ours through the whole service (REST submit to the event that says completed, result stored); ours as the bare
 media function in a warm process; `ffmpeg -sseof -1 -i URL -update 1` of each ffmpeg found; download, then the same on
-the file; a full decode with `-update 1`. The last is run on the film's last 20 seconds and multiplied by 30, and said
-to be; --full runs it on everything.
+the file; a full decode with `-update 1`, over loopback only. The full decode is run on the film's last 20 seconds and
+multiplied by 30, and said to be; --full runs it on everything.
 
 Wall is the median; CPU and bytes are means over the repeats: CPU of all processes that did the work, from wait4 and
 /proc, the file server's not among them; bytes as counted by the server.
@@ -146,7 +146,7 @@ class Bench:
             name, program = next(iter(self.programs.items()))
             download = partial(downloaded_first, program, url(made.faststart), directory)
             rows.append(measured(f"download, then {name}", self.server, 1, download))
-            if not line.bytes_per_second:
+            if not line.latency_seconds:
                 rows.append(full_decode(name, program, self.server, url, directory / "image.jpg", self.is_full))
         print_table(
             f"{line.name}: a film of {size / 1e6:.1f} MB and {Film.seconds} s",
