@@ -1,0 +1,142 @@
+"""`python -m tests.faults.run`: the proof by faults, seeded and bounded, on loopback.
+
+    python -m tests.faults.run --backend production --minutes 10 --tasks 2000 --seed 1
+    python -m tests.faults.run --backend embedded --minutes 4 --tasks 1000 --seed 2
+    python -m tests.faults.run --backend production --minutes 2 --tasks 300 --seed 3 --without fence
+
+Tasks of all six kinds are submitted evenly over the minutes while parts are killed and frozen; then everything is
+mended, and every promise is checked. Exits 0 when all were kept. A control (`--without`) is expected to exit 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.client import Client
+from tests.faults.hurt import Injector, still_alive
+from tests.faults.material import Material
+from tests.faults.product import Embedded, Production
+from tests.faults.verdict import Verdict, await_webhooks, judge, settle
+from tests.support.http_server import NastyServer
+
+PAUSE_SECONDS = {"production": (2.0, 5.0), "embedded": (5.0, 12.0)}
+SUBMIT_GRACE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    backend: str
+    minutes: float
+    tasks: int
+    seed: int
+    without: str | None = None
+    patience_seconds: float = 60.0
+    pause_seconds: tuple[float, float] = field(default=(2.0, 5.0))
+
+
+@dataclass(frozen=True)
+class Report:
+    verdict: Verdict
+    faults: Counter[str]
+    submit_seconds: list[float]
+    refusals: Counter[str]
+    stop_seconds: float
+
+
+def prove(plan: Plan, directory: Path) -> Report:
+    """One run from a fresh start to a clean stop."""
+    product = (Production if plan.backend == "production" else Embedded)(directory, plan.without)
+    try:
+        with NastyServer() as sources:
+            material = Material(directory / "material", sources, plan.seed)
+            requests = [material.request() for _ in range(plan.tasks)]
+            product.start()
+            client = Client(product.program.url, requests, plan.minutes * 60, plan.seed)
+            injector = Injector(product, plan.seed, plan.pause_seconds)
+            client.start()
+            end = time.monotonic() + plan.minutes * 60
+            injector.run(until=lambda: time.monotonic() > end or client.error is not None)
+            client.all_sent.wait(SUBMIT_GRACE_SECONDS)
+            if client.error is not None:
+                raise client.error
+            tasks, seconds = asyncio.run(settle(product.program.url, client.heard, plan.patience_seconds))
+            asyncio.run(await_webhooks(client.heard, tasks, plan.patience_seconds))
+            time.sleep(6.0)  # the live set is made equal to the store's every five seconds
+            endings, leftovers = product.endings(), product.leftovers()
+            verdict = asyncio.run(judge(requests, client.heard, tasks, endings, leftovers))
+            verdict.settle_seconds = seconds
+            client.close()
+            seen = injector.seen
+            began = time.monotonic()
+            product.program.stop()
+            stop_seconds = time.monotonic() - began
+            for pid in still_alive(seen):
+                verdict.complain("process", str(pid))
+            return Report(verdict, injector.faults, client.heard.submit_seconds, client.heard.refusals, stop_seconds)
+    finally:
+        product.stop()
+
+
+def show(plan: Plan, report: Report) -> None:
+    verdict = report.verdict
+    without = f", without the {plan.without}" if plan.without else ""
+    print(f"\n{plan.backend}{without}: seed {plan.seed}, {plan.minutes:g} minutes, {report.faults.total()} faults")
+    kills = {name.partition(" ")[0] for name in report.faults}
+    rows = [(name, report.faults[f"{name} SIGKILL"], report.faults[f"{name} SIGSTOP"]) for name in sorted(kills)]
+    print("  faults (killed/frozen): " + ", ".join(f"{name} {killed}/{frozen}" for name, killed, frozen in rows))
+    for name, count in verdict.counts.items():
+        print(f"  {name:<20} {count:>6}")
+    print(f"  failed after faults  {dict(verdict.failed_by_faults) or 0}")
+    submits = sorted(report.submit_seconds)
+    if submits:
+        p99 = submits[int(len(submits) * 0.99)]
+        print(f"  submit seconds       p50 {statistics.median(submits):.2f}, p99 {p99:.2f}, most {submits[-1]:.2f}")
+    print(f"  refusals             {dict(report.refusals)}")
+    print(f"  settled {verdict.settle_seconds:.1f} s after the last submit; stopped in {report.stop_seconds:.1f} s")
+    for about, cases in verdict.wrong.items():
+        print(f"  WRONG {about}: {len(cases)}")
+        for case in cases[:8]:
+            print(f"    {case[:600]}")
+    print("  all promises kept" if not verdict.wrong else "  PROMISES BROKEN", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", choices=("production", "embedded"), default="production")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--tasks", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", choices=("fence", "reconciler"))
+    parser.add_argument("--keep", type=Path, help="a directory for the servers' files and logs, kept afterwards")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    plan = Plan(
+        options.backend,
+        options.minutes,
+        options.tasks,
+        options.seed,
+        options.without,
+        pause_seconds=PAUSE_SECONDS[options.backend],
+    )
+    directory = options.keep or Path(tempfile.mkdtemp(prefix="lastframe-faults-"))
+    try:
+        report = prove(plan, directory)
+    finally:
+        if options.keep is None:
+            shutil.rmtree(directory, ignore_errors=True)
+    show(plan, report)
+    return 1 if report.verdict.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
