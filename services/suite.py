@@ -28,7 +28,7 @@ from shared.runtime.wiring import Backends, WorkerRole, make_media_server, make_
 log = structlog.get_logger(__name__)
 
 FEATURES: Sequence[Feature] = (FRAMES, STITCH, AUDIO, ASSEMBLY, PROBE)
-WORKER = "suite"
+WORKER = "suite."  # the dot keeps one worker's name from being the prefix of another's
 RPC_GRACE_SECONDS = 2.0
 
 

@@ -147,6 +147,7 @@ class Runner:
         if hint.task_id is not None and hint.task_id in self._runs:
             hint.later(LEASE_SECONDS)
             return
+        claimed = False
         while True:
             await self._free.acquire()
             task: Task | None = None
@@ -156,8 +157,9 @@ class Runner:
                 if task is None:
                     self._free.release()
             if task is None:
-                await self._dismiss(hint)
+                await self._dismiss(hint, claimed=claimed)
                 return
+            claimed = True
             run = _Run(task)
             self._runs[task.task_id] = run
             self._idle.clear()
@@ -166,10 +168,11 @@ class Runner:
             if hint.task_id is not None:
                 return
 
-    async def _dismiss(self, hint: Hint) -> None:
-        """A hint that could not be claimed: forgotten if its task is settled, else looked at again later."""
+    async def _dismiss(self, hint: Hint, *, claimed: bool) -> None:
+        """A hint that could not be claimed: forgotten if its task is settled, else looked at again later. A look into
+        the store says whether it found work, which is how a queue learns that its hints do not arrive."""
         if hint.task_id is None:
-            hint.later(0.0)
+            _ = hint.done() if claimed else hint.later(0.0)
             return
         task = await self._ledger.store.get(hint.task_id)
         if task is None or task.status.is_terminal:

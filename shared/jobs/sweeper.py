@@ -9,13 +9,14 @@ import structlog
 from shared import metrics
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
-from shared.jobs.retention import delete_expired
+from shared.jobs.retention import delete_expired, delete_expired_uploads
 from shared.ports import ObjectStore
 
 log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 1.0
 ACTIVE_SYNC_SECONDS = 5.0
+UPLOADS_SECONDS = 300.0  # a bucket's listing costs money
 MAX_CRASHES = 10  # attempts that may begin before a task counts as poison
 REOFFER_SECONDS = 30.0
 BATCH = 200
@@ -25,15 +26,20 @@ async def sweep_forever(ledger: Ledger, objects: ObjectStore) -> None:
     """Expires leases, repeats publishes that were lost, keeps the live set of running tasks true, and deletes what
     has outlived its retention."""
     since_sync = ACTIVE_SYNC_SECONDS
+    since_uploads = UPLOADS_SECONDS
     while True:
         try:
             await sweep_once(ledger)
             since_sync += INTERVAL_SECONDS
+            since_uploads += INTERVAL_SECONDS
             if since_sync >= ACTIVE_SYNC_SECONDS:
-                await ledger.live.sync_active(await ledger.store.active())
+                await _restore_live(ledger)
                 await _measure(ledger)
                 await delete_expired(ledger, objects)
                 since_sync = 0.0
+            if since_uploads >= UPLOADS_SECONDS:
+                await delete_expired_uploads(objects)
+                since_uploads = 0.0
         except Unavailable as error:
             log.warning("sweep_failed", reason=error.detail)
         await asyncio.sleep(INTERVAL_SECONDS)
@@ -46,6 +52,14 @@ async def sweep_once(ledger: Ledger) -> None:
         log.warning("lease_expired", task_id=task.task_id, status=task.status.value, attempt=task.attempt)
     await ledger.reoffer(expired)
     await ledger.reoffer(await ledger.store.due_for_dispatch(BATCH, REOFFER_SECONDS))
+
+
+async def _restore_live(ledger: Ledger) -> None:
+    """Makes the live set of running tasks true, and shows again what a live state that was lost has forgotten."""
+    for task_id in await ledger.live.sync_active(await ledger.store.active()):
+        task = await ledger.store.get(task_id)
+        if task is not None:
+            await ledger.live.publish(task)
 
 
 async def _measure(ledger: Ledger) -> None:

@@ -88,8 +88,8 @@ async def _serve_worker(settings: Settings, backends: Backends, feature: Feature
 
 def worker_name(feature: str, pid: int) -> str:
     """A worker process's name in leases and scratch. The pid tells two workers of one host apart, and lets the
-    host's supervisor free what a dead one held."""
-    return f"{feature}-{socket.gethostname()}-{pid}"
+    host's supervisor free what a dead one held; the dot keeps one name from being the prefix of another."""
+    return f"{feature}-{socket.gethostname()}-{pid}."
 
 
 async def _work(settings: Settings, worker: WorkerRole, stop: asyncio.Event) -> int:
