@@ -63,7 +63,7 @@ def test_all_kinds_of_trouble(strict: RunningSuite, sources: Sources, tmp_path: 
         for secret in (str(Path.home()), "Traceback", "127.0.0.1", "scratch"):
             assert secret not in task["error_message"], task
     assert wrong == {}
-    assert list((strict.directory / "scratch" / "suite").iterdir()) == []
+    assert list((strict.directory / "scratch" / "suite.").iterdir()) == []
     assert strict.get("/health", key=None)["status"] == "healthy"
 
 

@@ -88,7 +88,7 @@ def test_no_task_is_lost_and_none_is_done_twice(tmp_path: Path, sources: Sources
             with pytest.raises(WebhookVerificationError):
                 Webhook(SECRET).verify(post.body.replace(b"completed", b"cancelled"), post.headers)
 
-            assert list((data / "scratch" / "suite").iterdir()) == []
+            assert list((data / "scratch" / "suite.").iterdir()) == []
             results = {path.name for path in (data / "media").iterdir() if path.is_file()}
             assert results == {task["image_url"].rpartition("/")[2] for task in tasks.values()}
             assert list((data / "media" / ".incoming").iterdir()) == []

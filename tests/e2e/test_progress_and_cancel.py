@@ -122,7 +122,7 @@ def test_cancelling_a_running_job_ends_its_decoder_within_a_second(suite: Runnin
     stopped = time.monotonic() - began
     assert len(before - descendants(suite.pid)) == 1, "the child that ran the job is still there"
     assert stopped < 1.0
-    scratch = suite.directory / "scratch" / "suite"
+    scratch = suite.directory / "scratch" / "suite."
     while list(scratch.iterdir()) and time.monotonic() < began + 5:
         time.sleep(0.01)
     assert list(scratch.iterdir()) == []
