@@ -217,8 +217,9 @@ class MongoStore:
         return last + back
 
     async def due_for_dispatch(self, limit: int, again_in_seconds: float) -> list[Task]:
-        again: Pipeline = [{"$set": {"dispatch_at": updates.in_seconds(again_in_seconds)}}]
-        return await self._change_all(PENDING | updates.passed("dispatch_at"), again, limit=limit)
+        return await self._change_all(
+            PENDING | updates.passed("dispatch_at"), updates.offered_again(again_in_seconds), limit=limit
+        )
 
     async def cancel(self, task_id: str, failure: Failure) -> Task | None:
         return await self._change({"_id": task_id} | UNFINISHED, updates.finished(failure, new_fence=True))

@@ -400,6 +400,16 @@ async def test_a_pending_task_is_offered_again_when_its_time_comes(store: TaskSt
     assert await store.due_for_dispatch(10, 60) == []
 
 
+async def test_a_task_that_waits_long_is_offered_ever_less_often(store: TaskStore) -> None:
+    task = await store.insert(new())
+    assert task.dispatch_at is not None
+    await asyncio.sleep(max(0.0, (task.dispatch_at - await store.now()).total_seconds()) + 0.05)
+    [due] = await store.due_for_dispatch(10, 0.1)
+    assert due.dispatch_at is not None
+    waited = task.dispatch_at - task.updated_at
+    assert due.dispatch_at - task.dispatch_at >= waited
+
+
 # Webhooks
 
 

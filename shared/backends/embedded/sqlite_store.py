@@ -184,8 +184,12 @@ class SqliteStore:
         def work(db: apsw.Connection) -> list[Task]:
             now = _now()
             sql = f"select {COLUMNS} from tasks where {DISPATCHABLE} order by dispatch_at limit ?"
-            again = now + changes.seconds(again_in_seconds)
-            return [_store(db, changes.dispatched(task, again)) for task in _select(db, sql, (to_micros(now), limit))]
+            least = changes.seconds(again_in_seconds)
+            return [
+                # As long again as it has waited already: a long backlog is not offered over and over.
+                _store(db, changes.dispatched(task, now + max(least, now - task.updated_at)))
+                for task in _select(db, sql, (to_micros(now), limit))
+            ]
 
         return await self._threads.write(work) if await self._any(DISPATCHABLE) else []
 
