@@ -42,8 +42,12 @@ class Suite:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
 
     def request_stop(self) -> None:
+        """Lets running jobs finish; asked again, gives them back for the next start."""
+        if self._stop.is_set():
+            self._stop_now.set()
         self._stop.set()
 
     async def run(self) -> int:
@@ -83,13 +87,22 @@ class Suite:
         server_service.draining = True
         await edge.stop(grace_seconds=RPC_GRACE_SECONDS)
         if not work.done():
-            await worker.drain(0.0 if broken else self._settings.drain_seconds)
+            await self._drain(worker, 0.0 if broken else self._settings.drain_seconds)
         for task in (crash, stop):
             task.cancel()
         results = await asyncio.gather(work, crash, stop, return_exceptions=True)
         if isinstance(results[0], Exception):
             log.error("worker_broke", exc_info=results[0])
         return 1 if broken else 0
+
+    async def _drain(self, worker: WorkerRole, grace_seconds: float) -> None:
+        drain = asyncio.create_task(worker.drain(grace_seconds))
+        asked_again = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait((drain, asked_again), return_when=asyncio.FIRST_COMPLETED)
+        if not drain.done():
+            await worker.drain(0.0)
+        asked_again.cancel()
+        await drain
 
     def _edge(self, rpc_port: int, media_port: int) -> EdgeProcess:
         address = f"127.0.0.1:{rpc_port}"
@@ -106,9 +119,12 @@ class Suite:
     def _announce(self) -> None:
         port = self._settings.port
         _say(f"ready http://127.0.0.1:{port}")
-        if sys.stdout.isatty() or os.environ.get("LASTFRAME_SHOW_KEY"):
-            key = next(iter(self._settings.plain_keys().values()), "$LAST_FRAME_API_KEY")
+        key = next(iter(self._settings.plain_keys().values()), "$LAST_FRAME_API_KEY")
+        for_people = sys.stdout.isatty() or bool(os.environ.get("LASTFRAME_SHOW_KEY"))
+        was_made_here = not self._settings.api_keys and self._settings.api_keys_file is None
+        if for_people or was_made_here:
             _say(f"API key: {key}")
+        if for_people:
             _say(f"API reference: http://127.0.0.1:{port}/docs")
             _say("Try it:")
             _say(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from services.assembly.assemble import assemble
 from shared.jobs.context import JobContext
 from shared.tasks import Success
@@ -28,10 +26,10 @@ async def assemble_movie(context: JobContext) -> Success:
         **options["settings"],
     )
     context.progress("uploading", 0.9)
-    full, silent, sound = await asyncio.gather(
-        context.publish(movie.full_video, f"final_movie_{task_id}.mp4", "video/mp4"),
-        context.publish(movie.video_only, f"final_movie_video_only_{task_id}.mp4", "video/mp4"),
-        context.publish(movie.audio_only, f"final_movie_audio_only_{task_id}.mp3", "audio/mpeg"),
+    full, silent, sound = await context.publish_all(
+        (movie.full_video, f"final_movie_{task_id}.mp4", "video/mp4"),
+        (movie.video_only, f"final_movie_video_only_{task_id}.mp4", "video/mp4"),
+        (movie.audio_only, f"final_movie_audio_only_{task_id}.mp3", "audio/mpeg"),
     )
     return context.success(
         {"full_video_url": full, "video_only_url": silent, "audio_only_url": sound},

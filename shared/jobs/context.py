@@ -221,6 +221,17 @@ class JobContext:
                 await asyncio.sleep(UPLOAD_BACKOFF_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
 
+    async def publish_all(self, *uploads: tuple[str, str, str]) -> list[str]:
+        """`publish` for several `(file_name, object_name, content_type)` side by side.
+
+        A failure is raised when all have ended, so that none is stored after it was withdrawn.
+        """
+        stored = await asyncio.gather(*(self.publish(*upload) for upload in uploads), return_exceptions=True)
+        for outcome in stored:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [url for url in stored if isinstance(url, str)]
+
     async def withdraw(self) -> None:
         """Deletes what this attempt published: it failed, or was replaced."""
         for name in dict.fromkeys(self._published):

@@ -95,6 +95,7 @@ def test_a_suite_without_settings(tmp_path: Path, sources: Sources) -> None:
         suite.signal(signal.SIGINT)
         assert suite.wait() == 0
         assert key_file.read_text().strip() == key
+    assert suite.stdout == [f"ready {suite.url}", f"API key: {key}"]
 
 
 def test_two_at_once_in_order_and_a_drain_that_finishes_them(tmp_path: Path, sources: Sources) -> None:
@@ -149,5 +150,15 @@ def test_two_at_once_in_order_and_a_drain_that_finishes_them(tmp_path: Path, sou
                 assert task["status"] == "completed", task
                 assert "retries" not in task
             assert again.status(ids[2])["error"] == "cancelled"
+
+            ids.append(again.submit("/api/v1/length", {"media_url": gate.url("/last.wav")}))
+            assert gate.next() in ("/last.wav", paths[5])
+            again.until(ids[-1], "processing")
+            for _ in range(2):  # the second one: now, not when the job is done
+                again.signal(signal.SIGTERM)
+                time.sleep(0.1)
+            assert again.wait() == 0
+            assert '"event": "job_stopped"' in again.log
+
             attempts = re.findall(rf'"task_id": "{ids[3]}".*?"event": "job_started"', again.log)
             assert len(attempts) <= 1, "a job that the drain let finish ran again"

@@ -315,3 +315,26 @@ async def test_a_name_that_is_taken_is_not_overwritten(house: House) -> None:
         task = await house.ended(await house.submit())
     assert task.status is TaskStatus.COMPLETED
     assert (house.directory / "media" / "same.jpg").read_bytes() == b"first"
+
+
+async def test_of_several_results_all_or_none_are_stored(house: House) -> None:
+    """The second cannot be stored, the third is still on its way when that is known."""
+
+    async def put(real: Fake, path: Path, name: str, content_type: str) -> Any:
+        if name == "b.jpg":
+            raise ValueError("not a name")
+        if name == "c.jpg":
+            await asyncio.sleep(0.2)
+        return await real(path, name, content_type)
+
+    async def job(context: JobContext) -> Success:
+        for letter in "abc":
+            (context.scratch / letter).write_bytes(b"x")
+        urls = await context.publish_all(*((letter, f"{letter}.jpg", "image/jpeg") for letter in "abc"))
+        return Success({"image_url": urls[0]})
+
+    house.objects = Meddled(house.objects, put=put)  # type: ignore[assignment]
+    async with house.running(job):
+        task = await house.ended(await house.submit())
+    assert task.status is TaskStatus.FAILED
+    assert house.results == set()
