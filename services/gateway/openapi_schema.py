@@ -37,6 +37,8 @@ _WELL_KNOWN: dict[str, Json] = {
 _TASK = "lastframe.tasks.v1.Task"
 _STATUSES = {"enum": [str(status) for status in TaskStatus]}
 _URLS = {"items": {"type": "string"}}
+_URL_ITEM = {"type": "string", "format": "uri", "maxLength": 4096}
+_SILENCE_ITEM = {"type": "string", "pattern": "^empty:[0-9]+([.][0-9]+)?$"}
 
 # What the proto's type cannot say.
 _REFINED: dict[str, Json] = {
@@ -46,6 +48,8 @@ _REFINED: dict[str, Json] = {
     f"{_TASK}.audio_urls": _URLS,
     f"{_TASK}.error_message": {"type": ["string", "null"]},
     f"{_TASK}.progress": {"minimum": 0, "maximum": 1},
+    "lastframe.stitch.v1.StitchVideosRequest.video_urls": {"items": _URL_ITEM},
+    "lastframe.audio.v1.StitchAudioRequest.audio_urls": {"items": {"anyOf": [_URL_ITEM, _SILENCE_ITEM]}},
     "lastframe.tasks.v1.TaskAccepted.status": _STATUSES,
     "lastframe.assembly.v1.AssemblyAccepted.status": _STATUSES,
 }

@@ -131,3 +131,10 @@ def test_a_url_that_is_not_http_is_refused_at_the_door(suite: RunningSuite, keys
             "invalid_media_url",
         )
         assert "secret" not in reply.text
+
+
+@pytest.mark.parametrize("name", ["n~6", "x!y", "a`b", "^", "c$d|e#f%g&h'i*j+k"])
+def test_a_header_name_that_only_http_knows_harms_no_call(suite: RunningSuite, keys: Keys, name: str) -> None:
+    """gRPC allows fewer letters in a header's name than RFC 9110 does, and fails the whole call as internal."""
+    reply = suite.call("GET", "/api/v1/tasks/recent", key=keys.bob, headers={name: "x", "x-fine": "y"})
+    assert reply.status_code == 200, reply.text
