@@ -50,10 +50,42 @@ lock: setup-dev ## resolve requirements/*.in again, with hashes
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	@	-q --upgrade --no-deps requirements/assets.in -o requirements/assets.txt
 
+##@ Prove
+.PHONY: faults
+faults: setup-test ## kill and freeze every part at random while jobs run; nothing may be lost or done twice
+	@$(PYTHON_IN_VENV) -m tests.faults.run $(ARGS)
+
+.PHONY: fuzz
+fuzz: setup-test ## 20,000 mutated media through every kind of job, seeded
+	@$(PYTHON_IN_VENV) -m tests.fuzz $(ARGS)
+
+.PHONY: soak
+soak: setup-test ## 2,000 jobs of all kinds at 64 in flight, one in ten bad
+	@$(PYTHON_IN_VENV) -m bench.soak $(ARGS)
+
+.PHONY: manifests
+manifests: setup-dev ## the checks of deploy/k8s that need no cluster
+	@$(PYTHON_IN_VENV) -m deploy.checks $(ARGS)
+
 ##@ Production
 .PHONY: stack
 stack: setup-test ## real rabbitmq-server, mongod, redis-server and an S3 server in the foreground
 	@exec $(PYTHON_IN_VENV) -m deploy.stack
+
+.PHONY: run-production
+run-production: setup-test ## every service and role as its own process behind Envoy, on the servers of `make stack`
+	@test -f .stack/env || { echo "run 'make stack' in another terminal first"; exit 1; }
+	@set -a; . .stack/env; set +a
+	@exec $(PYTHON_IN_VENV) -m services.production
+
+.PHONY: dead-letters
+dead-letters: setup-runtime ## list the poison tasks (ARGS=--requeue runs them again)
+	@if [ -f .stack/env ]; then set -a; . .stack/env; set +a; fi
+	@$(PYTHON_IN_VENV) -m services.dead_letters $(ARGS)
+
+.PHONY: image
+image: ## build the container image
+	@deploy/image/build.sh
 
 .PHONY: setup-runtime setup-test setup-dev
 setup-runtime setup-test setup-dev: setup-%:
