@@ -1,7 +1,7 @@
 """Schemathesis against `/openapi.json` through Envoy: requests that the document allows and requests that it forbids.
 
 Every answer must have a status, a content type, headers and a body that the document announces; none may be a 5xx, and
-without a key every guarded operation answers 401. Two of Schemathesis' checks are left out, because they want JSON Schema
+without a key every guarded operation answers 401. Two of Schemathesis' checks are left out: they want JSON Schema
 to be the whole law: what a request may hold beyond it (unknown fields) is ignored by design, and some rules (one of
 the items must be a URL; a host must be reachable in principle) only the service can state.
 """
