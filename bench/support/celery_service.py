@@ -2,7 +2,8 @@
 
 Runs in the peers' environment (`uvicorn celery_service:app`) and imports nothing of this repository. Same request
 model, same bearer check by digest in constant time, same judgement of the URL's text as the product's submit. A task
-is one message in Redis; there is no task record besides.
+is one message in the broker; there is no task record besides. PEER_BROKER, if not the Redis of PEER_REDIS, is a RabbitMQ
+that is used as safely as Celery can: a quorum queue, confirmed publishes, late acknowledgement. Results are in Redis.
 """
 
 from __future__ import annotations
@@ -16,9 +17,20 @@ from urllib.parse import urlsplit
 
 from celery import Celery
 from fastapi import Depends, FastAPI, Header, HTTPException
+from kombu import Queue
 from pydantic import AfterValidator, BaseModel, Field
 
-queue = Celery("peer", broker=os.environ["PEER_REDIS"], backend=os.environ["PEER_REDIS"])
+BROKER = os.environ.get("PEER_BROKER", os.environ["PEER_REDIS"])
+queue = Celery("peer", broker=BROKER, backend=os.environ["PEER_REDIS"])
+if BROKER.startswith("amqp"):
+    queue.conf.update(
+        task_default_queue="peer",
+        task_queues=[Queue("peer", queue_arguments={"x-queue-type": "quorum"})],
+        broker_transport_options={"confirm_publish": True},
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+    )
 app = FastAPI()
 KEYS = {"bench": hashlib.sha256(os.environ["PEER_KEY"].encode()).digest()}
 ALLOW_PRIVATE = os.environ.get("PEER_ALLOW_PRIVATE") == "1"
@@ -69,7 +81,7 @@ def caller(authorization: Annotated[str, Header()] = "") -> str:
 
 @queue.task(name="last_frame")
 def last_frame(owner: str, request: dict[str, object]) -> None:
-    """Never runs here: no worker is started, so that only submits are measured."""
+    """Does nothing: what is measured is the way to it and back."""
 
 
 @app.post("/api/v1/process")
@@ -77,3 +89,9 @@ async def process(request: Request, owner: Annotated[str, Depends(caller)]) -> A
     # On the loop rather than in a thread: no switch of threads for each request.
     task = last_frame.delay(owner, request.model_dump())
     return Accepted(task_id=task.id, status="pending", message="Video processing queued successfully")
+
+
+@app.get("/api/v1/status/{task_id}")
+async def status(task_id: str, owner: Annotated[str, Depends(caller)]) -> dict[str, str]:
+    ended = queue.AsyncResult(task_id).state == "SUCCESS"
+    return {"task_id": task_id, "status": "completed" if ended else "pending"}
