@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from services.gateway.rpcs import load_contract
 from services.keys import add, main, remove
 from shared.errors import Unauthenticated
 from shared.rpc.key_file import LOOK_AGAIN_SECONDS, KeyFile
@@ -168,29 +169,39 @@ def alices_task(suite: RunningSuite, keys: Keys, sources: NastyServer) -> str:
     return task_id
 
 
-def test_another_keys_task_does_not_exist(suite: RunningSuite, keys: Keys, alices_task: str):
-    unknown = "0" * 24
-    for method, path, body in [
-        ("GET", "/api/v1/status/{}", None),
-        ("GET", "/api/v1/video/assembly/{}", None),
-        ("DELETE", "/api/v1/tasks/{}", None),
-        ("GET", "/api/v1/tasks/{}/events", None),
-        ("POST", "/api/v1/webhook", {"task_id": "{}", "webhook_url": "http://127.0.0.1:80/hook"}),
-    ]:
-        answers = []
-        for task_id in (alices_task, unknown):
-            wanted = None if body is None else {**body, "task_id": task_id}
-            reply = suite.call(method, path.format(task_id), json=wanted, key=keys.bob)
-            answers.append((reply.status_code, reply.json()["error"], reply.json()["detail"].replace(task_id, "ID")))
-        assert answers[0] == answers[1], path
-        assert answers[0][:2] == (404, "task_not_found"), path
+BINDINGS = [
+    (binding.verb, binding.path)
+    for rpc in load_contract().rpcs
+    for binding in rpc.bindings
+    if "{task_id}" in binding.path or binding.path == "/api/v1/webhook"
+]
+
+
+@pytest.mark.parametrize(("method", "path"), BINDINGS)
+def test_another_keys_task_does_not_exist(
+    suite: RunningSuite, keys: Keys, alices_task: str, method: str, path: str
+) -> None:
+    """Whatever takes a task's id answers to another key as to an id that never was."""
+    answers = []
+    for task_id in (alices_task, "0" * 24):
+        body = {"task_id": task_id, "webhook_url": "http://127.0.0.1:80/hook"} if method == "POST" else None
+        reply = suite.call(method, path.format(task_id=task_id), json=body, key=keys.bob)
+        answers.append((reply.status_code, reply.json()["error"], reply.json()["detail"].replace(task_id, "ID")))
+    assert answers[0] == answers[1]
+    assert answers[0][:2] == (404, "task_not_found")
+
+
+def test_the_contract_has_paths_with_ids() -> None:
+    assert len(BINDINGS) >= 6
 
 
 def test_lists_and_numbers_are_of_ones_own_tasks(suite: RunningSuite, keys: Keys, alices_task: str):
     def seen(key: str) -> tuple[list[str], int, int, bool]:
+        page = suite.get("/api/v1/tasks?limit=100", key=key)["tasks"]
         recent = suite.call("GET", "/api/v1/tasks/recent?limit=100", key=key).json()
         stats = suite.call("GET", "/api/v1/server/stats", key=key).json()
         status = suite.call("GET", "/api/v1/server/status", key=key).json()
+        assert {task["task_id"] for task in page} == {task["task_id"] for task in recent["tasks"]}
         return (
             [t["task_id"] for t in recent["tasks"]],
             stats["tasks"]["total"],
