@@ -135,6 +135,7 @@ INSIDE = tuple(
     )
 )
 BACKEND_PORTS = {"mongodb": 27017, "rabbitmq": 5672, "redis": 6379}
+OBJECT_STORE = End("the object store (R2)", address="104.18.8.90")
 RPC, METRICS, HTTP, OBJECTS = 50051, 9464, 8000, 8333
 
 
@@ -195,8 +196,11 @@ def must_work(objects: list[Object]) -> Iterator[Flow]:
         (mongodb,) = _backend(ends, "mongodb")
         yield Flow(mongodb, mongodb, 27017)
         yield Flow(mongodb, End("the API server", address="10.96.0.1"), 443)
-    for objects_store in _backend(ends, "objects"):
-        yield from (Flow(end, objects_store, OBJECTS) for end in [*edges, *workers])
+    stores = _backend(ends, "objects")
+    for store in stores:
+        yield from (Flow(end, store, OBJECTS) for end in [*edges, *apis, *workers])
+    if not stores:
+        yield from (Flow(end, OBJECT_STORE, 443) for end in [*apis, *workers])
 
 
 def must_not_work(objects: list[Object]) -> Iterator[Flow]:
@@ -218,7 +222,10 @@ def must_not_work(objects: list[Object]) -> Iterator[Flow]:
         yield from (Flow(end, worker, RPC) for end in [*edges, *apis, *workers, GATEWAY, STRANGER])
         yield from (Flow(worker, api, RPC) for api in apis)
         yield from (Flow(worker, edge, HTTP) for edge in edges)
+    for end in edges:
+        yield Flow(end, OBJECT_STORE, 443)
     for api in apis:
+        yield Flow(api, OBJECT_STORE, 80)
         yield Flow(STRANGER, api, RPC)
         yield from (Flow(api, other, RPC) for other in apis if other is not api)
         yield from (Flow(api, inside, 80) for inside in INSIDE[:1])

@@ -276,7 +276,7 @@ def a_server_that_only_its_own_pod_reaches(objects: list[Object]) -> None:
 
 
 @mistake("invariants")
-def the_store_of_objects_in_an_api(objects: list[Object]) -> None:
+def the_webhook_secret_in_an_api(objects: list[Object]) -> None:
     container(objects, "frames-api")["envFrom"].append({"secretRef": {"name": "lastframe-worker"}})
 
 
