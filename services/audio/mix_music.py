@@ -29,6 +29,8 @@ from shared.media.step import StepContext
 CEILING_DBTP = -1.0
 """The highest true peak of the result, after encoding (EBU R 128)."""
 SILENCE_DBTP = -120.0
+MAX_MUSIC_SECONDS = 6 * 3600.0
+"""The limit of ten minutes is for videos; of longer music only what the picture needs is kept."""
 MOST_MUSIC_GAIN_DB = 40.0
 _CODEC_MARGIN_DB = 0.4  # what AAC usually adds to a limited peak
 _STEP_DB = 0.1
@@ -121,7 +123,7 @@ def mix_music(
             music,
             offset_seconds=music_offset_seconds,
             needed_samples=samples,
-            max_duration_seconds=context.max_duration_seconds,
+            max_duration_seconds=MAX_MUSIC_SECONDS,
             threads=context.threads,
         )
         music_db = _music_gain_db(bed.loudness_lufs, music_lufs, warnings) + music_volume_db

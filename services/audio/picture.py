@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.container import first_video_stream, only, open_container
+from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.picture import Orientation
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
@@ -94,7 +95,7 @@ def inspect_picture(source: ByteSource, context: StepContext) -> Picture:
         decode = _decode_ticks([pts for pts, *_ in times if pts is not None], [dts for _, dts, *_ in times])
         decode = [ticks - shown[0][0] for ticks in decode]
     limit = context.max_duration_seconds
-    if limit is not None and duration > limit:
+    if limit is not None and duration > limit + DURATION_GRACE_SECONDS:
         raise LimitExceeded(
             f"the video is longer than {limit:g} seconds", word="duration_too_long", input_name=source.label
         )

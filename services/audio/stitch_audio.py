@@ -169,9 +169,7 @@ def _sound(
     """The source's gain in dB and its samples with that gain."""
 
     def read() -> Iterator[Block]:
-        return read_audio(
-            source, rate, width, max_duration_seconds=context.max_duration_seconds, threads=context.threads
-        )
+        return read_audio(source, rate, width, max_duration_seconds=MAX_OUTPUT_SECONDS, threads=context.threads)
 
     if normalize_lufs is None:
         return 0.0, read()

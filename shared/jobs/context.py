@@ -188,8 +188,7 @@ class JobContext:
             scratch=self.scratch,
             deadline_seconds=remaining,
             on_progress=on_progress,
-            # A muxer may round a ten-minute film up by a frame or an audio packet.
-            max_duration_seconds=self.limits.max_duration_seconds + 1.0,
+            max_duration_seconds=self.limits.max_duration_seconds,
             threads=self.limits.threads,
             accelerator=self.limits.accelerator,
         )

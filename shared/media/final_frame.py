@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import ByteFile, Range
 from shared.media.container import MAX_PIXELS, first_video_stream, media_errors, only, open_container
+from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
 from shared.media.step import Progress, no_progress
@@ -122,8 +123,7 @@ class _Search:
 
     def refuse_longer(self, seconds: float) -> None:
         limit = self.max_duration_seconds
-        # Half a second of grace: container overheads (priming, the last frame's own duration) are not the user's.
-        if limit is not None and seconds > limit + 0.5:
+        if limit is not None and seconds > limit + DURATION_GRACE_SECONDS:
             raise LimitExceeded(
                 f"the medium lasts {seconds:.1f} s; at most {limit:g} s are allowed", word="duration_too_long"
             )

@@ -359,7 +359,7 @@ def test_limits_are_kept(bench: Bench) -> None:
     paths = [bench.clip(frames=60), bench.clip(frames=60)]
     sources = [FileSource(path, f"video_urls[{index}]") for index, path in enumerate(paths)]
     with pytest.raises(LimitExceeded) as caught:
-        plan(StepContext(bench.folder, max_duration_seconds=1.5), list(sources))
+        plan(StepContext(bench.folder, max_duration_seconds=1.0), list(sources))
     assert (caught.value.word, caught.value.input_name) == ("duration_too_long", "video_urls[0]")
     with pytest.raises(LastFrameError) as pixels:
         plan(StepContext(bench.folder, max_pixels=100 * 100), list(sources))

@@ -17,6 +17,7 @@ from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS, remix
 from shared.media.audio.resample import RateConverter, scaled_samples
 from shared.media.container import audio_streams, describe_streams, only, open_container
+from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.source import ByteSource
 
 BLOCK_SAMPLES = 32768
@@ -101,7 +102,7 @@ def read_audio(
         LastFrameError: the source broke.
     """
     given = 0
-    most = None if max_duration_seconds is None else int(max_duration_seconds * sample_rate) + sample_rate // 20
+    most = None if max_duration_seconds is None else int((max_duration_seconds + DURATION_GRACE_SECONDS) * sample_rate)
     with open_container(source) as container:
         streams = audio_streams(container)
         if not streams:

@@ -27,6 +27,7 @@ from shared.media.join.parameter_sets import (
     read_parameter_sets,
 )
 from shared.media.join.timeline import FrameTimes, frame_times, regular_times
+from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -120,12 +121,13 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
             sound = Sound(sounds[0].rate, sounds[0].channels, sounds[0].bit_rate or 0)
         only(container, [stream])
         scan = _Scan(container, stream)
-        scan.run(context.max_duration_seconds)
+        limit = context.max_duration_seconds
+        scan.run(limit)
         frame = scan.first_frame
         if frame is None:
             raise UnsupportedMedia("the video has no picture that can be decoded")
-        if scan.times.duration > (context.max_duration_seconds or scan.times.duration):
-            raise _too_long(scan.times.duration, context.max_duration_seconds)
+        if limit is not None and scan.times.duration > limit + DURATION_GRACE_SECONDS:
+            raise _too_long(scan.times.duration, limit)
         matrix = _display_matrix(frame)
         orientation = orientation_filters(matrix)
         return Clip(
