@@ -117,7 +117,7 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
             raise LimitExceeded("the picture has too many pixels", word="too_many_pixels")
         sounds = audio_streams(container)
         sound = None
-        if sounds and sounds[0].rate:
+        if sounds and sounds[0].rate and sounds[0].channels:
             sound = Sound(sounds[0].rate, sounds[0].channels, sounds[0].bit_rate or 0)
         only(container, [stream])
         scan = _Scan(container, stream)
