@@ -384,7 +384,7 @@ def test_inputs_that_will_not_do_are_named(tmp_path: Path, context: StepContext,
         mix(context, tone, tone)
     assert caught.value.input_name == "video_url"
     with pytest.raises(LimitExceeded) as caught:
-        mix(StepContext(scratch=context.scratch, max_duration_seconds=0.5), video, tone)
+        mix(StepContext(scratch=context.scratch, max_duration_seconds=0.4), video, tone)
     assert caught.value.input_name == "video_url"
 
 
