@@ -18,6 +18,7 @@ from services.assembly.background import BackgroundWriter
 from services.assembly.master_audio import MasterAudio, in_stereo, master_blocks, measure_master
 from services.assembly.sync import plan_sync
 from shared.errors import InvalidRequest, LimitExceeded
+from shared.media.accelerator import AcceleratorUse
 from shared.media.audio import Block
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
@@ -67,6 +68,7 @@ class Assembly:
         frames: pictures in either video; samples: per channel in the MP3 (and in the full video's sound).
         copied, reencoded: which scenes went through untouched, and why the others did not.
         warnings: expected durations that were missed, and whatever else is not as asked.
+        accelerator: what re-encoded it on a GPU worker.
     """
 
     full_video: str
@@ -83,6 +85,7 @@ class Assembly:
     copied: list[Copied]
     reencoded: list[Reencoded]
     warnings: list[str]
+    accelerator: AcceleratorUse | None = None
 
 
 def assemble(
@@ -166,6 +169,7 @@ def assemble(
         copied=[{"index": part.clip.index} for part in joined.copied],
         reencoded=[{"index": part.clip.index, "reasons": list(part.reasons)} for part in joined.encoded],
         warnings=warnings,
+        accelerator=written.accelerator,
     )
 
 

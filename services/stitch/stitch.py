@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
 from shared.errors import InvalidRequest
+from shared.media.accelerator import AcceleratorUse
 from shared.media.join.clip import read_clip
 from shared.media.join.look import Wishes, read_wishes
 from shared.media.join.movie import Output, write_join
@@ -54,10 +55,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class Stitched(Planned):
-    """A stitch that was done: `file_name` in the scratch directory, its size in bytes, and what `Planned` said."""
+    """A stitch that was done: `file_name` in the scratch directory, its size in bytes, and what `Planned` said.
+
+    `accelerator` is what re-encoded it on a GPU worker.
+    """
 
     file_name: str
     output_file_size: int
+    accelerator: AcceleratorUse | None = None
 
 
 def plan(
@@ -105,6 +110,7 @@ def stitch(
         **{**vars(planned), "warnings": [*planned.warnings, *warnings, *written.warnings]},
         file_name=FILE_NAME,
         output_file_size=path.stat().st_size,
+        accelerator=written.accelerator,
     )
 
 

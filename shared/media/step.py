@@ -29,7 +29,8 @@ class StepContext:
         max_pixels: refuse pictures with more pixels than this (a pixel bomb).
         max_duration_seconds: refuse media longer than this; None for no limit.
         threads: how many threads decoders and encoders may use.
-        accelerator: `cpu`, or `cuda` where the worker proved NVDEC (and perhaps NVENC) at start.
+        accelerator: `cpu`, or `cuda` where the worker proved NVDEC at start.
+        nvenc: whether it proved NVENC as well.
     """
 
     scratch: Path
@@ -38,3 +39,4 @@ class StepContext:
     max_duration_seconds: float | None = 600.0
     threads: int = 2
     accelerator: str = "cpu"
+    nvenc: bool = False

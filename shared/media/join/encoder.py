@@ -1,4 +1,4 @@
-"""Encode the clips that differ: decode, fit, put on the planned clock, and hand to x264."""
+"""Encode the clips that differ: decode, fit, put on the planned clock, and hand to x264 or NVENC."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from shared.errors import UnsupportedMedia
+from shared.media.accelerator import Engines, NvdecFailed, NvdecMetDamage, NvencFailed, nvdec_frames
 from shared.media.container import first_video_stream, only, open_container
 from shared.media.join.clip import Clip
 from shared.media.join.look import PROFILE_NAMES, QUALITIES, Look
+from shared.media.join.nvenc import nvenc_groups, nvenc_parameter_sets, nvenc_takes, open_nvenc
+from shared.media.join.parameter_sets import MAX_PARAMETER_SET_ID, ParameterSets, read_parameter_sets
 from shared.media.join.picture import PictureFitter
 from shared.media.join.plan import JoinPlan, Part
 from shared.media.step import StepContext
@@ -30,68 +33,129 @@ KEY_FRAME_SECONDS = 2
 """Longest distance between key frames: how far a player has to go back to seek."""
 
 
-@contextmanager
-def encoded_header(plan: JoinPlan) -> Iterator[VideoStream]:
-    """A stream that has the header of every clip this plan encodes: one black frame, encoded and muxed in memory."""
-    assert plan.look is not None
-    look, file = plan.look, io.BytesIO()
-    encoder = open_encoder(plan, threads=1)
-    with av.open(file, "w", format="mp4") as output:
-        stream = output.add_stream("libx264", rate=encoder.framerate, width=look.width, height=look.height)
-        _describe(stream.codec_context, plan, threads=1)
-        output.mux(stream.encode(VideoFrame(look.width, look.height, "yuv420p")))
-        output.mux(stream.encode(None))
-    file.seek(0)
-    with av.open(file) as header:
-        yield header.streams.video[0]
+class Encoders:
+    """The encoders of one join: x264, and NVENC before it on a GPU that has one.
 
+    Both write parameter sets of their own, and the join's header holds all of them: so a clip that NVENC began can be
+    finished by x264, from any key frame on. NVENC is used where the ids that it insists on are free in the copied
+    clips.
 
-def open_encoder(plan: JoinPlan, threads: int) -> VideoCodecContext:
-    """x264 for this plan; every encoder of one plan writes the same parameter sets. Timestamps count frames."""
-    encoder = av.CodecContext.create("libx264", "w")
-    assert isinstance(encoder, VideoCodecContext)
-    _describe(encoder, plan, threads)
-    encoder.open()
-    return encoder
-
-
-def _describe(encoder: VideoCodecContext, plan: JoinPlan, threads: int) -> None:
-    look = plan.look
-    assert look is not None
-    rate = look.nominal_rate.limit_denominator(1001)
-    crf, preset = QUALITIES[plan.quality]
-    encoder.width, encoder.height, encoder.pix_fmt = look.width, look.height, "yuv420p"
-    encoder.framerate, encoder.time_base = rate, 1 / rate
-    encoder.sample_aspect_ratio = look.sample_aspect
-    encoder.colorspace, encoder.color_primaries = look.colour.matrix, look.colour.primaries
-    encoder.color_trc, encoder.color_range = look.colour.transfer, 2 if look.colour.full_range else 1
-    encoder.flags |= Flags.global_header
-    encoder.thread_count = threads
-    key_frames = max(1, round(rate * KEY_FRAME_SECONDS))
-    encoder.options = {
-        "preset": preset,
-        "crf": str(crf),
-        "profile": PROFILE_NAMES[look.profile],
-        "x264-params": f"sps-id={plan.parameter_set_id}:open-gop=0:keyint={key_frames}",
-    }
-
-
-def encoded_packets(
-    plan: JoinPlan, part: Part, context: StepContext, warn: Callable[[str], None]
-) -> Iterator[Packet[Any]]:
-    """The packets of one encoded clip in decoding order; `pts` is the frame's place in the clip, from 0.
-
-    There are exactly as many frames as planned: where the clip has none for a moment, the one before stays.
-
-    Raises:
-        UnsupportedMedia: not one frame of the clip can be decoded.
+    Attributes:
+        parameter_sets: of every encoder that this join may use; empty when it encodes nothing.
     """
-    assert plan.look is not None
-    encoder = open_encoder(plan, context.threads)
-    for place, picture in _on_clock(_pictures(part.clip, plan.look, context, warn), part):
-        picture.pts, picture.time_base, picture.pict_type = place, 1 / encoder.framerate, 0
-        yield from encoder.encode(picture)
-    yield from encoder.encode(None)
+
+    def __init__(self, plan: JoinPlan, context: StepContext, engines: Engines) -> None:
+        self._plan, self._context, self._engines = plan, context, engines
+        self._software_id = plan.parameter_set_id
+        self._uses_nvenc = False
+        self.parameter_sets: list[ParameterSets] = []
+        if plan.encoded:
+            self._add_nvenc()
+            with self.software_header() as stream:
+                sets = read_parameter_sets(stream.codec_context.extradata or b"")
+            assert sets is not None
+            self.parameter_sets.append(sets)
+
+    def _add_nvenc(self) -> None:
+        plan = self._plan
+        assert plan.look is not None
+        if not (self._engines.may_encode and nvenc_takes(plan.look)):
+            return
+        try:
+            sets = nvenc_parameter_sets(plan.look, plan.quality, _key_frame_distance(plan.look))
+        except NvencFailed as error:
+            self._engines.fall_back("nvenc_failed", error)
+            return
+        copied = [part.clip.parameter_sets for part in plan.copied[:1]]
+        taken = {number for one in copied if one is not None for number in one.used_ids()}
+        free = set(range(MAX_PARAMETER_SET_ID + 1)) - taken - sets.used_ids()
+        if free and not taken & sets.used_ids():
+            self._software_id = min(free)
+            self._uses_nvenc = True
+            self.parameter_sets.append(sets)
+
+    @contextmanager
+    def software_header(self) -> Iterator[VideoStream]:
+        """A stream that has the header of what x264 encodes here: one black frame, encoded and muxed in memory."""
+        look, file = self._plan.look, io.BytesIO()
+        assert look is not None
+        with av.open(file, "w", format="mp4") as output:
+            rate = look.nominal_rate.limit_denominator(1001)
+            stream = output.add_stream("libx264", rate=rate, width=look.width, height=look.height)
+            self._describe(stream.codec_context, threads=1)
+            output.mux(stream.encode(VideoFrame(look.width, look.height, "yuv420p")))
+            output.mux(stream.encode(None))
+        file.seek(0)
+        with av.open(file) as header:
+            yield header.streams.video[0]
+
+    def packets(self, part: Part, warn: Callable[[str], None]) -> Iterator[Packet[Any]]:
+        """The packets of one encoded clip in decoding order; `pts` is the frame's place in the clip, from 0.
+
+        There are exactly as many frames as planned: where the clip has none for a moment, the one before stays.
+
+        Raises:
+            UnsupportedMedia: not one frame of the clip can be decoded.
+        """
+        self._engines.has_worked = True
+        done = 0
+        if self._uses_nvenc and self._engines.may_encode:
+            try:
+                for group in self._nvenc_groups(part, warn):
+                    yield from group
+                    done += len(group)
+                self._engines.has_encoded = True
+                return
+            except NvencFailed as error:
+                self._engines.fall_back("nvenc_failed", error)
+        yield from self._by_x264(part, done, warn)
+
+    def _nvenc_groups(self, part: Part, warn: Callable[[str], None]) -> Iterator[list[Packet[Any]]]:
+        look = self._plan.look
+        assert look is not None
+        encoder = open_nvenc(look, self._plan.quality, _key_frame_distance(look))
+        yield from nvenc_groups(encoder, self._pictures(part, warn), len(part.times.ticks))
+
+    def _by_x264(self, part: Part, first: int, warn: Callable[[str], None]) -> Iterator[Packet[Any]]:
+        """From the frame at place `first` on."""
+        encoder = av.CodecContext.create("libx264", "w")
+        assert isinstance(encoder, VideoCodecContext)
+        self._describe(encoder, self._context.threads)
+        encoder.open()
+        for place, picture in self._pictures(part, warn):
+            if place >= first:
+                picture.pts, picture.time_base, picture.pict_type = place, 1 / encoder.framerate, 0
+                yield from encoder.encode(picture)
+        yield from encoder.encode(None)
+
+    def _pictures(self, part: Part, warn: Callable[[str], None]) -> Iterator[tuple[int, VideoFrame]]:
+        assert self._plan.look is not None
+        return _on_clock(_fitted(part.clip, self._plan.look, self._context, self._engines, warn), part)
+
+    def _describe(self, encoder: VideoCodecContext, threads: int) -> None:
+        """Every x264 of one join writes the same parameter sets. Timestamps count frames."""
+        look = self._plan.look
+        assert look is not None
+        rate = look.nominal_rate.limit_denominator(1001)
+        crf, preset = QUALITIES[self._plan.quality]
+        encoder.width, encoder.height, encoder.pix_fmt = look.width, look.height, "yuv420p"
+        encoder.framerate, encoder.time_base = rate, 1 / rate
+        encoder.sample_aspect_ratio = look.sample_aspect
+        encoder.colorspace, encoder.color_primaries = look.colour.matrix, look.colour.primaries
+        encoder.color_trc, encoder.color_range = look.colour.transfer, 2 if look.colour.full_range else 1
+        encoder.flags |= Flags.global_header
+        encoder.thread_count = threads
+        encoder.options = {
+            "preset": preset,
+            "crf": str(crf),
+            "profile": PROFILE_NAMES[look.profile],
+            "x264-params": f"sps-id={self._software_id}:open-gop=0:keyint={_key_frame_distance(look)}",
+        }
+
+
+def _key_frame_distance(look: Look) -> int:
+    """Frames."""
+    return max(1, round(look.nominal_rate.limit_denominator(1001) * KEY_FRAME_SECONDS))
 
 
 def _on_clock(pictures: Iterator[tuple[Fraction, VideoFrame]], part: Part) -> Iterator[tuple[int, VideoFrame]]:
@@ -111,36 +175,18 @@ def _on_clock(pictures: Iterator[tuple[Fraction, VideoFrame]], part: Part) -> It
         yield rest, current
 
 
-def _pictures(
-    clip: Clip, look: Look, context: StepContext, warn: Callable[[str], None]
+def _fitted(
+    clip: Clip, look: Look, context: StepContext, engines: Engines, warn: Callable[[str], None]
 ) -> Iterator[tuple[Fraction, VideoFrame]]:
+    """The clip's pictures in the join's look, with their time in seconds from the clip's first frame."""
     fitter = PictureFitter(clip, look, context.scratch)
-    with open_container(clip.source, max_pixels=context.max_pixels) as container:
-        stream = first_video_stream(container)
-        only(container, [stream])
-        stream.codec_context.thread_count = context.threads
-        stream.codec_context.thread_type = "AUTO"
-        # Frames are numbered where packets carry no times of their own.
-        time_base = stream.time_base if clip.packets_are_timed else 1 / clip.times.average_rate
-        assert time_base is not None
-        start = clip.times.start if clip.packets_are_timed else Fraction(0)
-        damaged = 0
-        for number, frame in enumerate(_frames(container, stream)):
-            if frame is None or frame.is_corrupt:
-                damaged += 1
-            if frame is None:
-                continue
-            if not clip.packets_are_timed:
-                frame.pts = number
-            if frame.pts is None:
-                continue
-            frame.time_base = time_base
-            for picture in fitter.fit(frame, time_base):
-                yield _seconds(picture) - start, picture
-        for picture in fitter.finish():
+    start = clip.times.start if clip.packets_are_timed else Fraction(0)
+    for frame in _frames(clip, context, engines, warn):
+        assert frame.time_base is not None
+        for picture in fitter.fit(frame, frame.time_base):
             yield _seconds(picture) - start, picture
-    if damaged:
-        warn(f"{clip.label}: {damaged} damaged pictures; the ones before were held or repaired as far as possible")
+    for picture in fitter.finish():
+        yield _seconds(picture) - start, picture
 
 
 def _seconds(picture: VideoFrame) -> Fraction:
@@ -148,7 +194,65 @@ def _seconds(picture: VideoFrame) -> Fraction:
     return picture.pts * picture.time_base
 
 
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+def _frames(clip: Clip, context: StepContext, engines: Engines, warn: Callable[[str], None]) -> Iterator[VideoFrame]:
+    """Every picture of the clip, timed, in display order: by NVDEC as far as it goes, the rest in software."""
+    shown: int | None = None
+    if engines.may_decode(clip.codec, clip.pixel_format, clip.width, clip.height):
+        try:
+            with _video(clip, context) as (container, stream):
+                size = (clip.width, clip.height)
+                frames = nvdec_frames(stream, container.demux(stream), context.max_pixels, size)
+                for frame in _timed(clip, stream, frames):
+                    shown = frame.pts
+                    yield frame
+            engines.has_decoded = True
+            return
+        except NvdecMetDamage:
+            pass  # software conceals it
+        except NvdecFailed as error:
+            engines.fall_back("nvdec_failed", error)
+    damaged = 0
+
+    def sound(frames: Iterator[VideoFrame | None]) -> Iterator[VideoFrame | None]:
+        nonlocal damaged
+        for frame in frames:
+            damaged += int(frame is None or frame.is_corrupt)
+            yield frame
+
+    with _video(clip, context) as (container, stream):
+        stream.codec_context.thread_count = context.threads
+        stream.codec_context.thread_type = "AUTO"
+        for frame in _timed(clip, stream, sound(_decoded(container, stream))):
+            assert frame.pts is not None
+            if shown is None or frame.pts > shown:
+                yield frame
+    if damaged:
+        warn(f"{clip.label}: {damaged} damaged pictures; the ones before were held or repaired as far as possible")
+
+
+@contextmanager
+def _video(clip: Clip, context: StepContext) -> Iterator[tuple[InputContainer, VideoStream]]:
+    with open_container(clip.source, max_pixels=context.max_pixels) as container:
+        stream = first_video_stream(container)
+        only(container, [stream])
+        yield container, stream
+
+
+def _timed(clip: Clip, stream: VideoStream, frames: Iterator[VideoFrame | None]) -> Iterator[VideoFrame]:
+    """The frames that have a time; where packets carry none of their own, frames are numbered."""
+    time_base = stream.time_base if clip.packets_are_timed else 1 / clip.times.average_rate
+    assert time_base is not None
+    for number, frame in enumerate(frames):
+        if frame is None:
+            continue
+        if not clip.packets_are_timed:
+            frame.pts = number
+        if frame.pts is not None:
+            frame.time_base = time_base
+            yield frame
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
     """Decoded frames in display order; None for each packet that could not be decoded."""
     for packet in container.demux(stream):
         try:

@@ -16,9 +16,11 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from shared.media.accelerator import AcceleratorUse, Engines
 from shared.media.audio.channels import LAYOUTS
 from shared.media.join.aac import aac_packets
 from shared.media.join.ahead import ahead
+from shared.media.join.encoder import Encoders
 from shared.media.join.plan import JoinPlan
 from shared.media.join.sound import SoundTrack
 from shared.media.join.timeline import placed_ticks
@@ -45,11 +47,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: pictures, samples a channel (0 without sound), and what went less than well."""
+    """What was written: pictures, samples a channel (0 without sound), what went less than well, and what re-encoded
+    it (None where no GPU was meant to)."""
 
     frames: int
     samples: int
     warnings: tuple[str, ...]
+    accelerator: AcceleratorUse | None
 
 
 def write_join(
@@ -64,18 +68,20 @@ def write_join(
         LastFrameError: a clip could not be read or decoded; it names the clip.
     """
     warnings: list[str] = []
+    engines = Engines(context)
+    encoders = Encoders(plan, context, engines)
     with ExitStack() as stack:
-        template, extradata = stack.enter_context(video_header(plan, context))
+        template, extradata = stack.enter_context(video_header(plan, encoders, context))
         files = [_Mp4(output, plan, template, extradata, sound if output.with_sound else None) for output in outputs]
         for file in files:
             stack.callback(file.container.close)
             file.container.start_encoding()
-        video = stack.enter_context(closing(video_packets(plan, context, warnings.append)))
+        video = stack.enter_context(closing(video_packets(plan, encoders, context, warnings.append)))
         audio: Iterator[Packet[Any]] = iter(())
         if sound is not None and any(file.sound for file in files):
             audio = stack.enter_context(ahead(aac_packets(sound, context.threads), SOUND_PACKETS_AHEAD))
         frames = _interleave(plan, files, video, audio, sample_rate=sound.sample_rate if sound else 1, context=context)
-    return Written(frames, sound.samples if sound else 0, tuple(warnings))
+    return Written(frames, sound.samples if sound else 0, tuple(warnings), engines.use())
 
 
 class _Mp4:

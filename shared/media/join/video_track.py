@@ -15,14 +15,8 @@ from av.video.stream import VideoStream
 from shared.errors import ProcessingFailed, UnsupportedMedia
 from shared.media.container import first_video_stream, only, open_container
 from shared.media.join.ahead import ahead
-from shared.media.join.encoder import encoded_header, encoded_packets
-from shared.media.join.parameter_sets import (
-    ParameterSets,
-    build_avcc,
-    chroma_info_of,
-    read_parameter_sets,
-    to_four_byte_lengths,
-)
+from shared.media.join.encoder import Encoders
+from shared.media.join.parameter_sets import build_avcc, chroma_info_of, to_four_byte_lengths
 from shared.media.join.plan import JoinPlan, Part
 from shared.media.join.timeline import decode_ticks, placed_ticks
 from shared.media.step import StepContext
@@ -32,34 +26,26 @@ ENCODED_AHEAD = 120
 
 
 @contextmanager
-def video_header(plan: JoinPlan, context: StepContext) -> Iterator[tuple[VideoStream, bytes]]:
+def video_header(plan: JoinPlan, encoders: Encoders, context: StepContext) -> Iterator[tuple[VideoStream, bytes]]:
     """A template for the muxers, and the extradata that describes copied and encoded clips alike."""
     if not plan.copied:
-        with encoded_header(plan) as template:
-            yield template, template.codec_context.extradata or b""
+        sets = encoders.parameter_sets
+        with encoders.software_header() as template:
+            header = template.codec_context.extradata or b""
+            yield template, header if len(sets) == 1 else build_avcc(sets, chroma_info_of(sets[-1]))
         return
     clip = plan.copied[0].clip
     with open_container(clip.source, max_pixels=context.max_pixels) as container:
         template = first_video_stream(container)
-        sets = clip.parameter_sets
-        if sets is None or (not plan.encoded and sets.length_size == 4):
+        own = clip.parameter_sets
+        if own is None or (not plan.encoded and own.length_size == 4):
             yield template, clip.extradata
         else:
-            generations = [sets, *_encoded_sets(plan)]
-            yield template, build_avcc(generations, chroma_info_of(sets))
-
-
-def _encoded_sets(plan: JoinPlan) -> list[ParameterSets]:
-    if not plan.encoded:
-        return []
-    with encoded_header(plan) as stream:
-        sets = read_parameter_sets(stream.codec_context.extradata or b"")
-    assert sets is not None
-    return [sets]
+            yield template, build_avcc([own, *encoders.parameter_sets], chroma_info_of(own))
 
 
 def video_packets(
-    plan: JoinPlan, context: StepContext, warn: Callable[[str], None]
+    plan: JoinPlan, encoders: Encoders, context: StepContext, warn: Callable[[str], None]
 ) -> Generator[Packet[Any], None, None]:
     """Every packet of the joined picture in decoding order, timed in ticks of 1/`plan.timescale` seconds.
 
@@ -75,7 +61,7 @@ def video_packets(
     durations = {now: following - now for now, following in pairwise([*shown, end])}
     clock = decode_ticks(shown, end, plan.reorder_depth)
     time_base = Fraction(1, plan.timescale)
-    encoding = (packet for part in plan.encoded for packet in encoded_packets(plan, part, context, warn))
+    encoding = (packet for part in plan.encoded for packet in encoders.packets(part, warn))
     with ahead(encoding, ENCODED_AHEAD) as encoded:
         for part in plan.parts:
             places = list(placed_ticks(part.times, part.start, plan.timescale))
@@ -112,7 +98,7 @@ def _copied(part: Part, plan: JoinPlan, context: StepContext) -> Iterator[tuple[
 
 
 def _encoded(packets: Iterator[Packet[Any]], part: Part) -> Iterator[tuple[Packet[Any], int]]:
-    """x264's packets in 4-byte-length form, with the frame's place in the clip."""
+    """The encoder's packets in 4-byte-length form, with the frame's place in the clip."""
     for packet in islice(packets, len(part.times.ticks)):
         sample = Packet(to_four_byte_lengths(memoryview(packet), 0))
         sample.is_keyframe = packet.is_keyframe
