@@ -248,6 +248,10 @@ class ObjectStore(Protocol):
         """Absent is fine."""
         ...
 
+    async def names(self, prefix: str, limit: int) -> list[str]:
+        """The first `limit` (at most 1000) names in ASCII order that begin with `prefix`."""
+        ...
+
     async def is_up(self) -> bool: ...
 
 

@@ -93,6 +93,8 @@ _FEATURE_ORDER = ("frames", "stitch", "audio", "assembly", "probe", "tasks", "se
 _BODY_TYPES: dict[str, dict[str, Json]] = {
     "GetDocs": {"text/html": {"schema": {"type": "string"}}},
     "GetDocsAsset": {"text/javascript": {"schema": {"type": "string"}}, "text/css": {"schema": {"type": "string"}}},
+    "GetConsole": {"text/html": {"schema": {"type": "string"}}},
+    "GetConsoleAsset": {"text/javascript": {"schema": {"type": "string"}}, "text/css": {"schema": {"type": "string"}}},
     "GetOpenapi": {"application/json": {"schema": {"type": "object"}}},
 }
 
@@ -147,7 +149,7 @@ def _place(feature: str) -> int:
 
 
 def _schemas(contract: Contract, rpcs: list[Rpc]) -> Json:
-    requests = reachable(contract, {rpc.input_type for rpc in rpcs if any(one.body for one in rpc.bindings)})
+    requests = reachable(contract, {rpc.input_type for rpc in rpcs if any(one.body == "*" for one in rpc.bindings)})
     replies = reachable(contract, {rpc.output_type for rpc in rpcs})
     shared = set(requests) & set(replies)
     if shared:
@@ -186,7 +188,7 @@ def _operation(contract: Contract, rpc: Rpc, binding: HttpBinding, number: int) 
     if parameters := _parameters(contract, rpc, binding):
         operation["parameters"] = parameters
     if binding.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": _request(rpc)}}
+        operation["requestBody"] = {"required": True, "content": _request_content(rpc, binding)}
     operation["responses"] = {"200": _reply(rpc, binding)} | _errors(contract, rpc, binding)
     return operation
 
@@ -195,7 +197,7 @@ def _parameters(contract: Contract, rpc: Rpc, binding: HttpBinding) -> list[Json
     found: list[Json] = []
     for name, field in fields(contract, rpc.input_type).items():
         in_path = f"{{{name}}}" in binding.path
-        if binding.body and not in_path:
+        if binding.body in ("*", name) and not in_path:
             continue
         schema = field_schema(contract, rpc.input_type, field)
         parameter: Json = {"name": name, "in": "path" if in_path else "query"}
@@ -205,6 +207,13 @@ def _parameters(contract: Contract, rpc: Rpc, binding: HttpBinding) -> list[Json
             parameter["required"] = True
         found.append(parameter | {"schema": schema})
     return [*found, _IDEMPOTENCY_KEY] if rpc.is_submit else found
+
+
+def _request_content(rpc: Rpc, binding: HttpBinding) -> Json:
+    if binding.body == "*":
+        return {"application/json": _request(rpc)}
+    # The only other bodies are files: one field of type google.api.HttpBody.
+    return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
 def _request(rpc: Rpc) -> Json:

@@ -1,8 +1,9 @@
-"""SiteService: the interactive API reference under `/docs` and the OpenAPI document; both work offline."""
+"""SiteService: the console, the interactive API reference and the OpenAPI document; all work offline."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,26 +22,40 @@ _PAGES = Path(__file__).with_name("pages")
 _TEXT_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 # Nothing is loaded from elsewhere, and no other page may frame this one. Swagger UI sets style attributes.
-_CONTENT_SECURITY_POLICY = (
+_DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+# `{media}`: where results are, which may be a bucket. `blob:` shows what was fetched with the key.
+_CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:{media}; "
+    "media-src 'self' blob:{media}; connect-src 'self'{media}; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of the site; `max_age_seconds` is how long a browser may keep it without asking."""
+    """A file of the site; `max_age_seconds` is how long a browser may keep it without asking. Pages have a `policy`."""
 
     content: bytes
     content_type: str
     max_age_seconds: int
+    policy: str = ""
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         found = (("cache-control", f"public, max-age={self.max_age_seconds}"),)
-        if self.content_type.startswith("text/html"):
-            return (*found, ("content-security-policy", _CONTENT_SECURITY_POLICY), ("referrer-policy", "no-referrer"))
+        if self.policy:
+            return (*found, ("content-security-policy", self.policy), ("referrer-policy", "no-referrer"))
         return found
+
+
+@cache
+def console_assets() -> dict[str, Asset]:
+    """Name below `/console/` → file."""
+    # A minute, so that a page never runs long with another version's modules.
+    return {path.name: _asset(path, 60) for path in (_PAGES / "console").iterdir() if path.suffix in (".js", ".css")}
 
 
 @cache
@@ -61,15 +76,22 @@ def _swagger_ui_files() -> list[Path]:
     return [folder / "js" / "swagger-ui-bundle.js", folder / "css" / "swagger-ui.css"]
 
 
-def _asset(path: Path, max_age_seconds: int) -> Asset:
-    return Asset(path.read_bytes(), f"{_TEXT_TYPES[path.suffix]}; charset=utf-8", max_age_seconds)
+def _asset(path: Path, max_age_seconds: int, policy: str = "") -> Asset:
+    return Asset(path.read_bytes(), f"{_TEXT_TYPES[path.suffix]}; charset=utf-8", max_age_seconds, policy)
 
 
 class SiteService(server_pb2_grpc.SiteServiceServicer):
-    """Serves bytes that are made once, when the service is; needs no key."""
+    """Serves bytes that are made once, when the service is; needs no key.
 
-    def __init__(self) -> None:
-        self._page = _asset(_PAGES / "docs.html", 300)
+    Args:
+        media_origins: other origins that results are served from (`https://media.example.com`).
+    """
+
+    def __init__(self, media_origins: Sequence[str] = ()) -> None:
+        self._page = _asset(_PAGES / "docs.html", 300, _DOCS_POLICY)
+        media = "".join(f" {origin}" for origin in media_origins)
+        self._console = _asset(_PAGES / "console" / "console.html", 60, _CONSOLE_POLICY.format(media=media))
+        self._console_assets = console_assets()
         self._openapi = Asset(openapi_json(), "application/json", 60)
         self._assets = assets()
 
@@ -89,6 +111,24 @@ class SiteService(server_pb2_grpc.SiteServiceServicer):
         found = self._assets.get(request.name)
         if found is None:
             raise NotFound("No such file of the API reference")
+        return await _answer(found, context)
+
+    async def GetConsole(
+        self,
+        request: server_pb2.GetConsoleRequest,
+        context: grpc.aio.ServicerContext[server_pb2.GetConsoleRequest, HttpBody],
+    ) -> HttpBody:
+        return await _answer(self._console, context)
+
+    async def GetConsoleAsset(
+        self,
+        request: server_pb2.GetConsoleAssetRequest,
+        context: grpc.aio.ServicerContext[server_pb2.GetConsoleAssetRequest, HttpBody],
+    ) -> HttpBody:
+        """Raises NotFound for any name but the console's own files."""
+        found = self._console_assets.get(request.name)
+        if found is None:
+            raise NotFound("No such file of the console")
         return await _answer(found, context)
 
     async def GetOpenapi(

@@ -125,6 +125,13 @@ class S3Objects:
         except AWAY as error:
             raise Unavailable("The result could not be deleted.") from error
 
+    async def names(self, prefix: str, limit: int) -> list[str]:
+        try:
+            listed = await self._open_client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, MaxKeys=limit)
+        except AWAY as error:
+            raise Unavailable("The results could not be listed.") from error
+        return [entry["Key"] for entry in listed.get("Contents", ())]
+
     async def is_up(self) -> bool:
         try:
             async with asyncio.timeout(IS_UP_SECONDS):

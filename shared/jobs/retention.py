@@ -1,7 +1,8 @@
-"""Deletes tasks and their results: when their time is over, or when their owner says so."""
+"""Deletes tasks, their results and uploads: when their time is over, or when their owner says so."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -9,6 +10,7 @@ import structlog
 from shared.jobs.ledger import Ledger
 from shared.ports import ObjectStore
 from shared.tasks import Task
+from shared.uploads import PREFIX, expiry_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,3 +37,15 @@ async def delete_expired(ledger: Ledger, objects: ObjectStore) -> int:
     if expired:
         log.info("tasks_expired", count=len(expired))
     return len(expired)
+
+
+async def delete_expired_uploads(objects: ObjectStore, now: datetime | None = None) -> int:
+    """Deletes uploads that are due; returns how many. Their names sort by expiry, so the first ones are looked at."""
+    now = now or datetime.now(UTC)
+    names = await objects.names(PREFIX, BATCH)
+    due = [name for name in names if (expiry := expiry_of(name)) is not None and expiry <= now]
+    for name in due:
+        await objects.delete(name)
+    if due:
+        log.info("uploads_expired", count=len(due))
+    return len(due)

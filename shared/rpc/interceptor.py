@@ -68,7 +68,13 @@ class Door(grpc.aio.ServerInterceptor):
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
-        return handler
+        if handler.stream_unary is not None:
+            return grpc.stream_unary_rpc_method_handler(
+                self._collecting(details.method, handler.stream_unary),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        raise NotImplementedError(f"{details.method}: streams in both directions would pass without a key")
 
     def _unary(self, method: str, behavior: Callable[[Any, Context], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def serve(request: Any, context: Context) -> Any:
@@ -87,6 +93,15 @@ class Door(grpc.aio.ServerInterceptor):
 
         return serve
 
+    def _collecting(
+        self, method: str, behavior: Callable[[AsyncIterator[Any], Context], Awaitable[Any]]
+    ) -> Callable[..., Awaitable[Any]]:
+        async def serve(requests: AsyncIterator[Any], context: Context) -> Any:
+            async with self._guarded(method, None, context):  # judged before anything is read
+                return await behavior(_checked(requests), context)
+
+        return serve
+
     @asynccontextmanager
     async def _guarded(self, method: str, request: Any, context: Context) -> AsyncIterator[None]:
         """Judges the call, runs the handler inside, and ends the call with a status when either fails."""
@@ -94,7 +109,8 @@ class Door(grpc.aio.ServerInterceptor):
         code = "CANCELLED"
         try:
             call = self._enter(method, context)
-            check(request)
+            if request is not None:
+                check(request)
             await self._admitted(method, call)
             with span(method.removeprefix("/"), call.trace, SpanKind.SERVER) as current:
                 set_current_call(replace(call, trace=context_of(current, call.trace)))
@@ -125,6 +141,12 @@ class Door(grpc.aio.ServerInterceptor):
         if trace:
             structlog.contextvars.bind_contextvars(request_id=trace.get("x-request-id"))
         return call
+
+
+async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        check(request)
+        yield request
 
 
 def _over_rest(context: Context) -> bool:

@@ -76,5 +76,13 @@ async def test_the_scratch_file_stays_the_jobs_own(objects: Objects, tmp_path: P
     assert objects.read("a.wav") == b"result"
 
 
+async def test_names_are_listed_in_order(objects: Objects, tmp_path: Path) -> None:
+    for name in ("upload-2.mp4", "other.mp4", "upload-10.mp4", "upload-1.mp4"):
+        await objects.store.put(a_file(tmp_path, b"x"), name, "video/mp4")
+    assert await objects.store.names("upload-", 10) == ["upload-1.mp4", "upload-10.mp4", "upload-2.mp4"]
+    assert await objects.store.names("upload-", 2) == ["upload-1.mp4", "upload-10.mp4"]
+    assert await objects.store.names("absent", 10) == []
+
+
 async def test_it_is_up(objects: Objects) -> None:
     assert await objects.store.is_up()

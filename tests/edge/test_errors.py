@@ -54,7 +54,7 @@ async def test_a_query_of_the_wrong_type_is_400(edge: Edge, query: str):
     assert (await edge.call("GET", f"/api/v1/tasks/recent?{query}")).is_error(400, "invalid_request")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/api/v1", "/api/v1/process/x", "/docs/a/b", "/media", "/console"])
+@pytest.mark.parametrize("path", ["/nope", "/api/v1", "/api/v1/process/x", "/docs/a/b", "/media", "/console/a/b"])
 async def test_an_unknown_path_is_404(edge: Edge, path: str):
     assert (await edge.call("GET", path)).is_error(404, "not_found")
 

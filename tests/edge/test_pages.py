@@ -49,7 +49,7 @@ def test_only_the_open_paths_need_no_key():
     open_paths = {
         path for path, verbs in DOCUMENT["paths"].items() for found in verbs.values() if found.get("security") == []
     }
-    assert open_paths == {"/", "/health", "/docs", "/docs/{name}", "/openapi.json"}
+    assert open_paths == {"/", "/health", "/console", "/console/{name}", "/docs", "/docs/{name}", "/openapi.json"}
     assert DOCUMENT["security"] == [{"bearer": []}]
 
 
@@ -89,7 +89,8 @@ def test_submits_take_an_idempotency_key_and_nothing_else_does():
         if any(parameter["name"] == "Idempotency-Key" for parameter in found.get("parameters", []))
     }
     assert takers == {
-        *("ExtractLastFrame", "StitchVideos", "StitchAudio", "MixMusicTrack", "AssembleMovie", "MeasureLength")
+        *("ExtractLastFrame", "StitchVideos", "StitchAudio", "MixMusicTrack", "AssembleMovie", "MeasureLength"),
+        "RetryTask",
     }
 
 

@@ -15,7 +15,7 @@ from lastframe.assembly.v1 import assembly_pb2, assembly_pb2_grpc
 from lastframe.audio.v1 import audio_pb2_grpc
 from lastframe.frames.v1 import frames_pb2_grpc
 from lastframe.probe.v1 import probe_pb2_grpc
-from lastframe.server.v1 import server_pb2, server_pb2_grpc
+from lastframe.server.v1 import server_pb2, server_pb2_grpc, uploads_pb2_grpc
 from lastframe.stitch.v1 import stitch_pb2_grpc
 from lastframe.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
@@ -205,6 +205,7 @@ class FakeServices:
         tasks_pb2_grpc.add_TasksServiceServicer_to_server(Tasks(), self.server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(Server(), self.server)
         server_pb2_grpc.add_SiteServiceServicer_to_server(SiteService(), self.server)
+        uploads_pb2_grpc.add_UploadsServiceServicer_to_server(uploads_pb2_grpc.UploadsServiceServicer(), self.server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         for service in load_contract().services:
             await self.health.set(service, health_pb2.HealthCheckResponse.SERVING)

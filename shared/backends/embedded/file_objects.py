@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import heapq
 import os
 import secrets
 import shutil
@@ -56,6 +57,12 @@ class FileObjects:
         except OSError as error:
             raise Unavailable("The result could not be deleted.") from error
 
+    async def names(self, prefix: str, limit: int) -> list[str]:
+        try:
+            return await asyncio.to_thread(self._names, prefix, limit)
+        except OSError as error:
+            raise Unavailable("The results could not be listed.") from error
+
     async def is_up(self) -> bool:
         return os.access(self._temporary, os.W_OK)
 
@@ -74,6 +81,11 @@ class FileObjects:
                 _sync(target.parent)
             finally:
                 incoming.unlink(missing_ok=True)
+
+    def _names(self, prefix: str, limit: int) -> list[str]:
+        files = (path for path in self._directory.rglob("*") if path.is_file())
+        names = (path.relative_to(self._directory).as_posix() for path in files)
+        return heapq.nsmallest(limit, (n for n in names if n.startswith(prefix) and not n.startswith(TEMPORARY)))
 
     def _sweep(self) -> None:
         """Removes what crashes left half-written: what nobody holds."""

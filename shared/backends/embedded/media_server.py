@@ -17,6 +17,17 @@ CONTENT_TYPES = {
     "wav": "audio/wav",
     "flac": "audio/flac",
     "opus": "audio/ogg",
+    # uploads only; nothing that a browser would run, since the console is served from the same origin
+    "m4v": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "mkv": "video/x-matroska",
+    "avi": "video/x-msvideo",
+    "ts": "video/mp2t",
+    "ogg": "audio/ogg",
+    "oga": "audio/ogg",
+    "aac": "audio/aac",
+    "bin": "application/octet-stream",
 }
 NOT_FOUND = '{"detail": "Not Found", "error": "not_found"}'
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,120}\.([a-z0-9]{1,5})")

@@ -251,6 +251,16 @@ class SiteServiceStub:
                 request_serializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetDocsAssetRequest.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.GetConsole = channel.unary_unary(
+                '/lastframe.server.v1.SiteService/GetConsole',
+                request_serializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.GetConsoleAsset = channel.unary_unary(
+                '/lastframe.server.v1.SiteService/GetConsoleAsset',
+                request_serializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleAssetRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
         self.GetOpenapi = channel.unary_unary(
                 '/lastframe.server.v1.SiteService/GetOpenapi',
                 request_serializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetOpenapiRequest.SerializeToString,
@@ -276,6 +286,20 @@ class SiteServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsole(self, request, context):
+        """The console: a page to submit jobs, watch them and see how the suite is. It asks for a key by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsoleAsset(self, request, context):
+        """A script or style sheet of the console.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOpenapi(self, request, context):
         """The OpenAPI 3.1 description of this API, made from these protos.
         """
@@ -294,6 +318,16 @@ def add_SiteServiceServicer_to_server(servicer, server):
             'GetDocsAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDocsAsset,
                     request_deserializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetDocsAssetRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetConsole': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsole,
+                    request_deserializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GetConsoleAsset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsoleAsset,
+                    request_deserializer=lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleAssetRequest.FromString,
                     response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
             'GetOpenapi': grpc.unary_unary_rpc_method_handler(
@@ -356,6 +390,60 @@ class SiteService:
             target,
             '/lastframe.server.v1.SiteService/GetDocsAsset',
             lastframe_dot_server_dot_v1_dot_server__pb2.GetDocsAssetRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastframe.server.v1.SiteService/GetConsole',
+            lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsoleAsset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lastframe.server.v1.SiteService/GetConsoleAsset',
+            lastframe_dot_server_dot_v1_dot_server__pb2.GetConsoleAssetRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
