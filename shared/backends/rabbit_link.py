@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 from shared.backends.rabbit_topology import VERSION, declare, queue_name
@@ -31,7 +30,7 @@ ANSWER_SECONDS = 2.0  # how long a publish may take, connecting included
 REFUSE_SECONDS = 0.5  # how long after a failure nobody tries to connect again
 CONFIRM_SECONDS = 1.5  # of those, for the confirm; the rest finds out whether the broker is alive
 SILENCES_OF_A_DEAD_QUEUE = 5
-BROKEN = (AMQPError, OSError, RuntimeError, TimeoutError)  # RuntimeError: aiormq's "channel is closed"
+BROKEN = (Exception,)  # aiormq fails what waits on a lost connection with whatever it has, down to a bare Exception
 
 
 class Link:
