@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -10,6 +11,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 
 from shared.rpc.interceptor import Door
+from shared.rpc.tls import server_credentials
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -31,9 +33,20 @@ class RpcServer:
         address: `host:port`; port 0 picks a free one.
         register: functions that add servicers.
         service_names: full names, for health and reflection.
+        tls_directory: demand mutual TLS with the certificates there (`shared/rpc/tls.py`).
+        health_address: also answer health, and only that, without TLS there: the kubelet's gRPC probes speak none.
     """
 
-    def __init__(self, address: str, door: Door, register: Sequence[Register], service_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        door: Door,
+        register: Sequence[Register],
+        service_names: Sequence[str],
+        *,
+        tls_directory: Path | None = None,
+        health_address: str | None = None,
+    ) -> None:
         self._server = grpc.aio.server(interceptors=[door], options=OPTIONS)
         self._names = tuple(service_names)
         self._health = HealthServicer()
@@ -41,10 +54,20 @@ class RpcServer:
             add(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*self._names, reflection.SERVICE_NAME), self._server)
-        self.port = self._server.add_insecure_port(address)
+        if tls_directory is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, server_credentials(tls_directory))
+        self._health_server: grpc.aio.Server | None = None
+        if health_address is not None:
+            self._health_server = grpc.aio.server()
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self.health_port = self._health_server.add_insecure_port(health_address)
 
     async def start(self) -> None:
         await self._server.start()
+        if self._health_server is not None:
+            await self._health_server.start()
         await self.set_serving(True)
 
     async def set_serving(self, serving: bool) -> None:
@@ -55,3 +78,5 @@ class RpcServer:
     async def stop(self, grace_seconds: float) -> None:
         """Refuses new calls, lets running ones finish within the grace."""
         await self._server.stop(grace_seconds)
+        if self._health_server is not None:
+            await self._health_server.stop(0)

@@ -61,7 +61,7 @@ async def _run(settings: Settings, feature: Feature | FeatureMaker, role: str) -
 
 async def _serve_api(settings: Settings, backends: Backends, feature: Feature, stop: asyncio.Event) -> int:
     address = f"{settings.rpc_bind_address}:{settings.rpc_port}"
-    server = make_rpc_server(settings, backends, [feature], address)
+    server = make_rpc_server(settings, backends, [feature], address, exposed=True)
     await server.start()
     log.info("serving", feature=feature.name, role="api", port=server.port)
     status = await _until(stop, sweep_forever(backends.ledger, backends.objects))

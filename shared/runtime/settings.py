@@ -26,6 +26,8 @@ class Settings(BaseSettings):
     bind_address: str = Field("127.0.0.1", description="the address that Envoy listens on")
     rpc_bind_address: str = Field("127.0.0.1", description="where a role's gRPC server listens, in production")
     rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
+    tls_dir: Path | None = Field(None, description="tls.crt, tls.key, ca.crt: an api's calls need mutual TLS")
+    health_port: int = Field(0, ge=0, le=65535, description="an api's health without TLS, for probes; 0 for none")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics of this process; 0 for none")
     otlp_endpoint: str = Field("", description="http://collector:4317: exports traces by OTLP over gRPC")
     data_dir: Path = Field(Path(".lastframe"), description="tasks, results, scratch and the generated key")

@@ -98,12 +98,18 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         )
 
 
-def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[Feature], address: str) -> RpcServer:
+def make_rpc_server(
+    settings: Settings, backends: Backends, features: Sequence[Feature], address: str, *, exposed: bool = False
+) -> RpcServer:
     """The api role of these features.
+
+    Args:
+        exposed: other hosts call it, so LASTFRAME_TLS_DIR and LASTFRAME_HEALTH_PORT count.
 
     Raises:
         ConfigurationError: no API key, or a key file that cannot be read.
     """
+    health = f"{settings.rpc_bind_address}:{settings.health_port}" if exposed and settings.health_port else None
     ledger = backends.ledger
     accept = TaskLimit(settings.max_tasks_per_key, ledger.store.unfinished, ledger.submit)
     rate = RateLimit(ledger.live.take, settings.rate_limit_per_second, settings.rate_limit_burst)
@@ -113,6 +119,8 @@ def make_rpc_server(settings: Settings, backends: Backends, features: Sequence[F
         Door(key_source(settings), rate),
         [partial(feature.register, submitter, ledger) for feature in features],
         [name for feature in features for name in feature.service_names],
+        tls_directory=settings.tls_dir if exposed else None,
+        health_address=health,
     )
 
 
