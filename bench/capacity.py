@@ -181,7 +181,7 @@ def main() -> None:
     mix = arguments.slot_seconds
     print(f"Mix: {mix:g} slot-seconds a job, {IN_BYTES / 1e6:g} MB in, {OUT_BYTES / 1e6:g} MB out.\n")
     print(
-        "| jobs/day | peak/s | pods, most | slots, most | pods, mean | busy | wait p50 | wait p99 | worst | compute a month |"
+        "| jobs/day | peak/s | pods, most | slots, most | pods, mean | busy | wait p50 | wait p99 | worst | $ a month |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     days = {jobs: simulate(jobs, mix, maximum=ceiling(jobs, mix, 2.0)) for jobs in JOBS_A_DAY}
@@ -200,7 +200,8 @@ def main() -> None:
         found = simulate(1_000_000, mix, maximum=most)
         print(
             f"| {'none' if math.isinf(share) else f'{share:g} x'} | {found.peak_pods:,} | {found.mean_pods:,.0f} |"
-            f" {waited(found.wait_p50_seconds)} | {waited(found.wait_p99_seconds)} | {waited(found.worst_wait_seconds)} |"
+            f" {waited(found.wait_p50_seconds)} | {waited(found.wait_p99_seconds)} |"
+            f" {waited(found.worst_wait_seconds)} |"
         )
     print("\nWhat flows and stays:\n")
     print("| jobs/day | in, mean | out, mean | store writes/s, peak | stored at 7 days | stored, a month |")

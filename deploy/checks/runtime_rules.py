@@ -30,8 +30,6 @@ PARENT_BYTES = GIBIBYTE
 OTHER_VARIABLES = frozenset(
     {
         # Read by the entry points of the roles.
-        "LASTFRAME_HEALTH_PORT",
-        "LASTFRAME_TLS_DIR",
         "LASTFRAME_POOL",
         "LASTFRAME_GPU_FEATURES",
         # Read by boto.
@@ -217,7 +215,13 @@ def servers_listen_outside(objects: list[Object]) -> Iterator[str]:
         if workload.component != "edge" and variables.get("LASTFRAME_RPC_BIND_ADDRESS") not in ("0.0.0.0", "::"):
             yield f"{workload.title}: listens where neither Envoy nor the kubelet reaches it"
         declared = {str(port["containerPort"]) for container in workload.containers for port in container["ports"]}
-        for name in ("LASTFRAME_PORT", "LASTFRAME_RPC_PORT", "LASTFRAME_METRICS_PORT", "LASTFRAME_HEALTH_PORT"):
+        for name in (
+            "LASTFRAME_PORT",
+            "LASTFRAME_RPC_PORT",
+            "LASTFRAME_METRICS_PORT",
+            "LASTFRAME_HEALTH_PORT",
+            "EDGE_METRICS_PORT",
+        ):
             if variables.get(name, next(iter(declared))) not in declared:
                 yield f"{workload.title}: {name} {variables[name]} is not a port that it declares"
 
