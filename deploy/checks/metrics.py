@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -37,3 +39,9 @@ def as_markdown() -> str:
         f"| `{name}` | {kind} | {', '.join(labels) or '-'} | {meaning} |" for name, kind, labels, meaning in families()
     ]
     return "\n".join(rows) + "\n"
+
+
+def update(page: Path) -> None:
+    """Puts the table in the place of the one that the page has."""
+    table = as_markdown()
+    page.write_text(re.sub(r"(?m)^\| metric \|.*\n(?:\|.*\n)*", lambda _: table, page.read_text(), count=1))

@@ -86,7 +86,7 @@ def _unexplained(rules: list[Object]) -> Iterator[str]:
         if page != "docs/operations.md" or anchor not in headings:
             yield f"alert {rule['alert']}: {page}#{anchor} is not there"
     if rules and as_markdown() not in pages:
-        yield "docs/operations.md: its table of metrics is old; print it with `python -m deploy.checks metrics`"
+        yield "docs/operations.md: its table of metrics is old; renew it with `python -m deploy.checks metrics`"
 
 
 def _untested(rules: list[Object]) -> Iterator[str]:
