@@ -8,6 +8,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
         """Where results are served, with a slash at the end."""
         base = self.public_media_url or f"http://127.0.0.1:{self.port}/media/"
         return base if base.endswith("/") else base + "/"
+
+    @property
+    def media_origins(self) -> tuple[str, ...]:
+        """Where a browser fetches results from: of `media_url`, and of a bucket whose URLs are signed."""
+        bucket = parse_qs(urlsplit(self.objects_url).query)
+        addresses = [self.media_url, *(bucket.get("endpoint", []) if "presign" in bucket else [])]
+        return tuple(f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, addresses))
 
     @property
     def objects_directory(self) -> Path:
