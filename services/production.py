@@ -1,4 +1,4 @@
-"""`python -m services.production`: every service and role as its own process on this host, behind Envoy.
+"""`python -m services.production [--workers N]`: every service and role as its own process on this host, behind Envoy.
 
 The supervisor restarts what dies. A dead worker's leases are freed at once, so that its tasks need not wait for them to
 run out. Kubernetes does the same with pods; this is for one machine, and for trying the production shape.
@@ -6,6 +6,7 @@ run out. Kubernetes does the same with pods; this is for one machine, and for tr
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import ctypes
@@ -47,16 +48,17 @@ class Role:
     worker_feature: str | None = None
 
 
-def roles(settings: Settings) -> list[Role]:
-    """All processes but the edge first, since Envoy waits for none."""
+def roles(settings: Settings, workers: int) -> list[Role]:
+    """All processes but the edge first, since Envoy waits for none. `workers` is of each feature."""
     planned: list[Role] = []
     addresses: dict[str, str] = {}
-    ports = iter(_free_ports(2 * len(FEATURES) + 1))
+    ports = iter(_free_ports((1 + workers) * len(FEATURES) + 1))
     for feature in FEATURES:
-        api, worker = next(ports), next(ports)
+        api = next(ports)
         addresses[f"EDGE_{feature.upper()}"] = f"127.0.0.1:{api}"
         planned.append(Role(f"{feature}-api", (f"services.{feature}", "api"), api, {}))
-        planned.append(Role(f"{feature}-worker", (f"services.{feature}", "worker"), worker, {}, feature))
+        for _ in range(workers):
+            planned.append(Role(f"{feature}-worker", (f"services.{feature}", "worker"), next(ports), {}, feature))
     gateway = next(ports)
     addresses |= {"EDGE_TASKS": f"127.0.0.1:{gateway}", "EDGE_SERVER": f"127.0.0.1:{gateway}"}
     planned.append(Role("gateway", ("services.gateway", "api"), gateway, {}))
@@ -74,9 +76,10 @@ def roles(settings: Settings) -> list[Role]:
 class Supervisor:
     """Keeps the roles running until asked to stop."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, workers: int) -> None:
         self._settings = settings
         self._ledger = ledger
+        self._workers = workers
         self._stop = asyncio.Event()
         key = ",".join(f"{name}={key}" for name, key in settings.plain_keys().items())
         self._environment = {**os.environ, "LASTFRAME_API_KEYS": key}
@@ -86,7 +89,7 @@ class Supervisor:
 
     async def run(self) -> None:
         shutil.rmtree(self._settings.data_dir / "scratch", ignore_errors=True)
-        planned = roles(self._settings)
+        planned = roles(self._settings, self._workers)
         async with asyncio.TaskGroup() as group:
             keepers = [group.create_task(self._keep(role)) for role in planned]
             await self._ready(self._settings.port)
@@ -169,20 +172,23 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, workers: int) -> None:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     async with open_backends(settings) as backends:
-        supervisor = Supervisor(settings, backends.ledger)
+        supervisor = Supervisor(settings, backends.ledger, workers)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, supervisor.request_stop)
         await supervisor.run()
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N", help="of each feature")
+    workers = parser.parse_args().workers
     settings = load_settings()
     configure_logs(settings.log_level)
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, workers))
     except (ConfigurationError, LastFrameError) as error:
         print(f"lastframe: {error}", file=sys.stderr)  # noqa: T201 - said to the operator
         return 1

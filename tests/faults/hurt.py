@@ -9,14 +9,13 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.stack.process import Server
 from tests.faults.product import Embedded, Production, await_ready
 
-FREEZE_SECONDS = (7.0, 14.0)
 DOWN_SECONDS = (0.0, 3.0)
-KILL_SHARE = 0.6
 
 WEIGHTS: Mapping[str, float] = {
     "api": 3,
@@ -31,30 +30,42 @@ WEIGHTS: Mapping[str, float] = {
 }
 
 
-class Injector:
-    """Runs in the thread that started the servers, which they must not outlive.
+@dataclass(frozen=True)
+class Severity:
+    """How a run hurts.
 
-    Args:
-        pause_seconds: the shortest and longest time between two faults.
+    Attributes:
+        pause_seconds: the shortest and longest time between two faults; freeze_seconds: how long a freeze lasts.
+        kill_share: of the faults; the others are freezes.
+        only: the one sort of victim, None for all.
     """
 
-    def __init__(self, product: Production | Embedded, seed: int, pause_seconds: tuple[float, float]) -> None:
+    pause_seconds: tuple[float, float]
+    freeze_seconds: tuple[float, float] = (7.0, 14.0)
+    kill_share: float = 0.6
+    only: str | None = None
+
+
+class Injector:
+    """Runs in the thread that started the servers, which they must not outlive."""
+
+    def __init__(self, product: Production | Embedded, seed: int, severity: Severity) -> None:
         self.faults: Counter[str] = Counter()
         self.seen: dict[int, str] = {}
         self._product = product
         self._random = random.Random(seed)
-        self._pause_seconds = pause_seconds
+        self._severity = severity
         self._due: list[tuple[float, Callable[[], None]]] = []
         self._hurt: set[object] = set()
 
     def run(self, until: Callable[[], bool]) -> None:
         """Hurts until told that it is enough, then mends everything."""
-        again = time.monotonic() + self._random.uniform(*self._pause_seconds)
+        again = time.monotonic() + self._random.uniform(*self._severity.pause_seconds)
         while not until():
             self._tend()
             if time.monotonic() >= again:
                 self._strike()
-                again = time.monotonic() + self._random.uniform(*self._pause_seconds)
+                again = time.monotonic() + self._random.uniform(*self._severity.pause_seconds)
             time.sleep(0.05)
         for _, mend in self._due:
             mend()
@@ -77,11 +88,11 @@ class Injector:
     def _strike(self) -> None:
         processes = {name: pids for name, pids in self._product.processes().items() if pids}
         whole = {name: server for name, server in self._product.servers.items() if server not in self._hurt}
-        names = [*processes, *whole]
+        names = [name for name in (*processes, *whole) if self._severity.only in (None, name)]
         if not names:
             return
         name = self._random.choices(names, [WEIGHTS[name] for name in names])[0]
-        kills = self._random.random() < KILL_SHARE
+        kills = self._random.random() < self._severity.kill_share
         self.faults[f"{name} {'SIGKILL' if kills else 'SIGSTOP'}"] += 1
         if name in whole:
             self._hurt_server(whole[name], kills=kills)
@@ -95,7 +106,7 @@ class Injector:
             self._later(DOWN_SECONDS, lambda: self._restart(server))
         else:
             server.freeze()
-            self._later(FREEZE_SECONDS, lambda: self._thaw(server))
+            self._later(self._severity.freeze_seconds, lambda: self._thaw(server))
 
     def _restart(self, server: Server) -> None:
         server.launch()
@@ -110,7 +121,7 @@ class Injector:
             os.kill(pid, signal.SIGKILL if kills else signal.SIGSTOP)
         if not kills:
             born = _started(pid)
-            self._later(FREEZE_SECONDS, lambda: _continue(pid, born))
+            self._later(self._severity.freeze_seconds, lambda: _continue(pid, born))
 
     def _later(self, span: tuple[float, float], mend: Callable[[], None]) -> None:
         self._due.append((time.monotonic() + self._random.uniform(*span), mend))

@@ -72,9 +72,9 @@ class Program(Server):
     name = "product"
     start_seconds = 120.0
 
-    def __init__(self, directory: Path, module: str, settings: dict[str, str], without: str | None) -> None:
+    def __init__(self, directory: Path, words: list[str], settings: dict[str, str], without: str | None) -> None:
         super().__init__(directory)
-        self._command = [sys.executable, "-m", *(("tests.faults.without", without) if without else ()), module]
+        self._command = [sys.executable, "-m", *(("tests.faults.without", without) if without else ()), *words]
         own = {**SETTINGS, "PORT": str(self.port), "DATA_DIR": str(directory / "data")}
         self._environment = {f"LASTFRAME_{name}": value for name, value in own.items()} | settings
 
@@ -114,10 +114,8 @@ class Program(Server):
 class Embedded:
     """The suite in one process, on its own files; whoever runs it starts it again when it ends."""
 
-    rebooted_by_us = True
-
     def __init__(self, directory: Path, without: str | None) -> None:
-        self.program = Program(directory / "suite", "services", {}, without)
+        self.program = Program(directory / "suite", ["services"], {}, without)
         self.servers: dict[str, Server] = {"suite": self.program}
         self._data = directory / "suite" / "data"
 
@@ -164,9 +162,7 @@ class Embedded:
 class Production:
     """Every role a process of its own, on real servers."""
 
-    rebooted_by_us = False
-
-    def __init__(self, directory: Path, without: str | None) -> None:
+    def __init__(self, directory: Path, without: str | None, workers: int) -> None:
         self._redis, self._mongo = Redis(directory / "redis"), Mongo(directory / "mongodb")
         self._rabbit, self._s3 = Rabbit(directory / "rabbitmq"), S3(directory / "s3")
         self.servers: dict[str, Server] = {
@@ -183,7 +179,8 @@ class Production:
             "LASTFRAME_PUBLIC_MEDIA_URL": self._s3.public_base_url,
             **self._s3.environment,
         }
-        self.program = Program(directory / "production", "services.production", settings, without)
+        words = ["services.production", "--workers", str(workers)]
+        self.program = Program(directory / "production", words, settings, without)
         self._data = directory / "production" / "data"
 
     def start(self) -> None:

@@ -2,10 +2,13 @@
 
     python -m tests.faults.run --backend production --minutes 10 --tasks 2000 --seed 1
     python -m tests.faults.run --backend embedded --minutes 4 --tasks 1000 --seed 2
-    python -m tests.faults.run --backend production --minutes 2 --tasks 300 --seed 3 --without fence
+    python -m tests.faults.run --minutes 2 --tasks 500 --seed 3 --zombies [--without fence]
 
 Tasks of all six kinds are submitted evenly over the minutes while parts are killed and frozen; then everything is
 mended, and every promise is checked. Exits 0 when all were kept. A control (`--without`) is expected to exit 1.
+
+`--zombies` freezes only workers, for longer than their leases, with two of each feature: others take their tasks over,
+and they wake up believing that they still hold them.
 """
 
 from __future__ import annotations
@@ -19,17 +22,18 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.client import Client
-from tests.faults.hurt import Injector, still_alive
+from tests.faults.hurt import Injector, Severity, still_alive
 from tests.faults.material import Material
 from tests.faults.product import Embedded, Production
 from tests.faults.verdict import Verdict, await_webhooks, judge, settle
 from tests.support.http_server import NastyServer
 
-PAUSE_SECONDS = {"production": (2.0, 5.0), "embedded": (5.0, 12.0)}
+SEVERITY = {"production": Severity((2.0, 5.0)), "embedded": Severity((5.0, 12.0))}
+ZOMBIES = Severity((1.0, 3.0), freeze_seconds=(16.0, 22.0), kill_share=0.0, only="worker")
 SUBMIT_GRACE_SECONDS = 120.0
 
 
@@ -40,8 +44,9 @@ class Plan:
     tasks: int
     seed: int
     without: str | None = None
+    severity: Severity = SEVERITY["production"]
+    workers: int = 1
     patience_seconds: float = 60.0
-    pause_seconds: tuple[float, float] = field(default=(2.0, 5.0))
 
 
 @dataclass(frozen=True)
@@ -55,14 +60,18 @@ class Report:
 
 def prove(plan: Plan, directory: Path) -> Report:
     """One run from a fresh start to a clean stop."""
-    product = (Production if plan.backend == "production" else Embedded)(directory, plan.without)
+    product: Production | Embedded
+    if plan.backend == "production":
+        product = Production(directory, plan.without, plan.workers)
+    else:
+        product = Embedded(directory, plan.without)
     try:
         with NastyServer() as sources:
             material = Material(directory / "material", sources, plan.seed)
             requests = [material.request() for _ in range(plan.tasks)]
             product.start()
             client = Client(product.program.url, requests, plan.minutes * 60, plan.seed)
-            injector = Injector(product, plan.seed, plan.pause_seconds)
+            injector = Injector(product, plan.seed, plan.severity)
             client.start()
             end = time.monotonic() + plan.minutes * 60
             injector.run(until=lambda: time.monotonic() > end or client.error is not None)
@@ -117,6 +126,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--without", choices=("fence", "reconciler"))
+    parser.add_argument("--zombies", action="store_true", help="freeze workers for longer than their leases")
     parser.add_argument("--keep", type=Path, help="a directory for the servers' files and logs, kept afterwards")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -126,7 +136,8 @@ def main() -> int:
         options.tasks,
         options.seed,
         options.without,
-        pause_seconds=PAUSE_SECONDS[options.backend],
+        severity=ZOMBIES if options.zombies else SEVERITY[options.backend],
+        workers=2 if options.zombies else 1,
     )
     directory = options.keep or Path(tempfile.mkdtemp(prefix="lastframe-faults-"))
     try:

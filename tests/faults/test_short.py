@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.stack.process import MissingProgram
+from tests.faults.hurt import Severity
 from tests.faults.run import Plan, prove
 
 
@@ -15,7 +16,7 @@ from tests.faults.run import Plan, prove
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_no_promise_breaks_while_parts_die(tmp_path: Path) -> None:
-    plan = Plan("production", minutes=0.4, tasks=100, seed=7, pause_seconds=(1.5, 3.5))
+    plan = Plan("production", minutes=0.4, tasks=100, seed=7, severity=Severity((1.5, 3.5)))
     try:
         report = prove(plan, tmp_path)
     except MissingProgram as error:

@@ -59,11 +59,11 @@ def main() -> int:
         return 0
     planned = production.roles
 
-    def weakened(settings: Any) -> list[production.Role]:
+    def weakened(settings: Any, workers: int) -> list[production.Role]:
         """The same processes, each without the guard."""
         return [
             replace(role, command=("tests.faults.without", guard, *role.command)) if "edge" not in role.name else role
-            for role in planned(settings)
+            for role in planned(settings, workers)
         ]
 
     production.roles = weakened
