@@ -67,6 +67,7 @@ class Suite:
             media_port = await media.start()
             stack.push_async_callback(media.stop)
             gateway, server_service = gateway_feature(settings, backends, worker.sandbox)
+            server_service.has_video_engine = worker.accelerators.nvdec
             rpc = make_rpc_server(settings, backends, [*FEATURES, gateway], "127.0.0.1:0")
             await rpc.start()
             stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)

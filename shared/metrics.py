@@ -37,6 +37,14 @@ webhook_attempts = Counter("lastframe_webhook_attempts_total", "Webhook posts by
 accelerator_fallbacks = Counter(
     "lastframe_accelerator_fallbacks_total", "Jobs that left the GPU for software, by reason.", ("reason",)
 )
+accelerator_available = Gauge(
+    "lastframe_accelerator_available", "Whether a video engine worked when this worker started (1 or 0).", ("engine",)
+)
+gpu_utilization_percent = Gauge(
+    "lastframe_gpu_utilization_percent",
+    "The busiest of SM, encoder and decoder over this machine's GPUs; absent where there are none.",
+    ("meter",),
+)
 tasks = Gauge("lastframe_tasks", "Tasks in the store by status; the same in every process.", ("status",))
 queue_age_seconds = Gauge(
     "lastframe_queue_age_seconds", "Age of the oldest pending task, 0 when none waits; the same in every process."

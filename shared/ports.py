@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt
+from shared.tasks import Failure, Idempotency, Outcome, Pool, Task, TaskKind, TaskStatus, WebhookAttempt
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,9 @@ class JobQueue(Protocol):
 
     async def close(self) -> None: ...
 
-    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0) -> None:
+    async def publish(
+        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
+    ) -> None:
         """Confirmed by the broker within two seconds, or raises `Unavailable`."""
         ...
 

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 
 class TaskStatus(enum.StrEnum):
@@ -53,6 +53,9 @@ class TaskKind(enum.StrEnum):
         return FEATURE_OF_KIND[self]
 
 
+Pool = Literal["cpu", "gpu"]
+"""Which workers a task is offered to. Both kinds run every task alike; see `shared.jobs.routing`."""
+
 FEATURE_OF_KIND: Mapping[TaskKind, str] = {
     TaskKind.LAST_FRAME: "frames",
     TaskKind.VIDEO_STITCH: "stitch",
@@ -61,6 +64,10 @@ FEATURE_OF_KIND: Mapping[TaskKind, str] = {
     TaskKind.MOVIE_ASSEMBLY: "assembly",
     TaskKind.MEDIA_LENGTH: "probe",
 }
+
+
+REENCODING_FEATURES: frozenset[str] = frozenset({"stitch", "assembly"})
+"""Whose jobs may decode and encode whole films: what GPU workers are for."""
 
 
 def new_task_id(kind: TaskKind) -> str:

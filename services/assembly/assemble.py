@@ -18,7 +18,6 @@ from services.assembly.background import BackgroundWriter
 from services.assembly.master_audio import MasterAudio, in_stereo, master_blocks, measure_master
 from services.assembly.sync import plan_sync
 from shared.errors import InvalidRequest, LimitExceeded
-from shared.media.accelerator import AcceleratorUse
 from shared.media.audio import Block
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
@@ -29,7 +28,7 @@ from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import plan_join
 from shared.media.join.sound import SoundTrack
 from shared.media.source import ByteSource
-from shared.media.step import StepContext
+from shared.media.step import AcceleratorUse, StepContext
 
 FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY = "full.mp4", "video_only.mp4", "audio_only.mp3"
 FEWEST_SCENES, MOST_SCENES = 1, 20

@@ -19,6 +19,7 @@ async def assemble_movie(context: JobContext) -> Success:
     movie = await context.run(
         assemble,
         share=(0.3, 0.85),
+        reencodes=True,
         scenes=scenes,
         master=master,
         expected_scene_seconds=[scene.get("expected_duration") for scene in options["scenes"]],

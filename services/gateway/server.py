@@ -47,6 +47,7 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         self._started = time.monotonic()
         self._started_at = datetime.now(UTC)
         self.draining = False
+        self.has_video_engine = False
 
     @property
     def _uptime_seconds(self) -> int:
@@ -80,7 +81,8 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         if not parts["mongodb"]:
             raise Unavailable("The task store is not reachable")
         words = {name: self._word(name, up) for name, up in parts.items()}
-        gpu = "unavailable" if self._gpu.utilization_percent() is None else "available"
+        has_gpu = self.has_video_engine or self._gpu.utilization_percent() is not None
+        gpu = "available" if has_gpu else "unavailable"
         return server_pb2.Health(
             status="healthy" if all(parts.values()) else "degraded",
             timestamp=_timestamp(datetime.now(UTC)),

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from shared.errors import ConfigurationError
 from shared.ports import GpuMeter, JobQueue, LiveState, ObjectStore, TaskStore
+from shared.tasks import Pool
 
 STORE = "LASTFRAME_STORE_URL"
 QUEUE = "LASTFRAME_QUEUE_URL"
@@ -31,9 +32,9 @@ def make_store(url: str, *, data_directory: Path) -> TaskStore:
     raise _unknown(STORE, url, "sqlite: or mongodb://host/database")
 
 
-def make_queue(url: str, *, data_directory: Path) -> JobQueue:
+def make_queue(url: str, *, data_directory: Path, pool: Pool = "cpu") -> JobQueue:
     """`sqlite:` (tasks are claimed from the store, a doorbell in the data directory wakes workers) or
-    `amqp://user:password@host/`."""
+    `amqp://user:password@host/`, whose queues for `pool` this process consumes."""
     match _scheme(url):
         case "sqlite":
             from shared.backends.embedded.local_queue import LocalQueue
@@ -42,7 +43,7 @@ def make_queue(url: str, *, data_directory: Path) -> JobQueue:
         case "amqp" | "amqps":
             from shared.backends.rabbit import RabbitQueue
 
-            return RabbitQueue(url)
+            return RabbitQueue(url, pool)
     raise _unknown(QUEUE, url, "sqlite: or amqp://user:password@host/")
 
 

@@ -16,10 +16,10 @@ from yarl import URL
 
 from shared.backends.looks import Slots
 from shared.backends.rabbit_link import BROKEN, Link, Publisher
-from shared.backends.rabbit_topology import DEAD, VERSION, delay_name, queue_name
+from shared.backends.rabbit_topology import DEAD, VERSION, delay_name, queue_name, routing_key
 from shared.errors import ConfigurationError, Unavailable
 from shared.ports import DeadLetter, Hint
-from shared.tasks import TaskKind
+from shared.tasks import Pool, TaskKind
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,15 @@ SILENCE_SECONDS = 5.0
 
 
 class RabbitQueue:
-    """`JobQueue` on `amqp://user:password@host/`. Opening it does not need the broker: tasks flow without one."""
+    """`JobQueue` on `amqp://user:password@host/`. Opening it does not need the broker: tasks flow without one.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        pool: whose queues this process consumes.
+    """
+
+    def __init__(self, url: str, pool: Pool = "cpu") -> None:
         self._url = url
+        self._pool: Pool = pool
         self._publisher = Publisher(url)
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -50,13 +55,16 @@ class RabbitQueue:
             await asyncio.wait(self._answers, timeout=1.0)
         await self._publisher.close()
 
-    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0) -> None:
+    async def publish(
+        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
+    ) -> None:
         exchange = delay_name(delay_seconds) if delay_seconds > 0 else VERSION
-        await self._publisher.publish(exchange, kind.feature, _message(kind.value, task_id))
+        await self._publisher.publish(exchange, routing_key(kind.feature, pool), _message(kind.value, task_id))
 
     async def hints(self, kinds: Collection[TaskKind], slots: int) -> AsyncIterator[Hint]:
         places = Slots(slots)
-        consumer = _Consumer(self._url, sorted({kind.feature for kind in kinds}), slots, places.look.set)
+        queues = sorted({queue_name(kind.feature, self._pool) for kind in kinds})
+        consumer = _Consumer(self._url, queues, slots, places.look.set)
         consuming = asyncio.create_task(consumer.run())
         try:
             while True:
@@ -140,12 +148,12 @@ class RabbitQueue:
 
 
 class _Consumer:
-    """Keeps consumers on the queues of some features; what arrives waits in `arrived`."""
+    """Keeps consumers on some queues; what arrives waits in `arrived`."""
 
-    def __init__(self, url: str, features: Collection[str], slots: int, on_news: Callable[[], None]) -> None:
+    def __init__(self, url: str, queues: Collection[str], slots: int, on_news: Callable[[], None]) -> None:
         self._url = url
-        self._features = features
-        self._prefetch = max(1, slots // len(features))  # of each queue's consumer: quorum queues have no other
+        self._queues = queues
+        self._prefetch = max(1, slots // len(queues))  # of each queue's consumer: quorum queues have no other
         self._on_news = on_news
         self.arrived: deque[AbstractIncomingMessage] = deque()
         self.is_up = False
@@ -203,8 +211,8 @@ class _Consumer:
             await link.channel.set_qos(prefetch_count=self._prefetch)
             underlay = await link.channel.get_underlay_channel()
             underlay.on_consumer_cancel_callbacks.add(lambda *_: self._broken.set())
-            for feature in self._features:
-                queue = await link.channel.get_queue(queue_name(feature), ensure=False)
+            for name in self._queues:
+                queue = await link.channel.get_queue(name, ensure=False)
                 await queue.consume(self._receive)
 
     async def _receive(self, message: AbstractIncomingMessage) -> None:

@@ -2,6 +2,7 @@
 
     lastframe.v1            direct    a feature's name as the key → the feature's queue
     lastframe.v1.<feature>  quorum    what workers consume; dead-letters to lastframe.v1.dead
+    lastframe.v1.<feature>.gpu        the same for GPU workers, under the key <feature>.gpu
     lastframe.v1.retry.<n>s classic   one a delay: expires into lastframe.v1 under the key it came with
     lastframe.v1.dead       classic   what operators look at
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel
 
-from shared.tasks import FEATURE_OF_KIND
+from shared.tasks import FEATURE_OF_KIND, REENCODING_FEATURES, Pool
 
 VERSION = "lastframe.v1"
 DEAD = f"{VERSION}.dead"
@@ -30,8 +31,12 @@ CONSUMER_TIMEOUT_MILLISECONDS = 24 * 3600 * 1000
 FEATURES = tuple(sorted(set(FEATURE_OF_KIND.values())))
 
 
-def queue_name(feature: str) -> str:
-    return f"{VERSION}.{feature}"
+def routing_key(feature: str, pool: Pool) -> str:
+    return feature if pool == "cpu" else f"{feature}.{pool}"
+
+
+def queue_name(feature: str, pool: Pool = "cpu") -> str:
+    return f"{VERSION}.{routing_key(feature, pool)}"
 
 
 def delay_name(delay_seconds: float) -> str:
@@ -48,9 +53,10 @@ async def declare(channel: AbstractChannel) -> None:
     # Not a quorum queue: looking at a letter counts as a delivery, and those have a limit.
     dead_queue = await channel.declare_queue(DEAD, durable=True)
     await dead_queue.bind(dead)
-    for feature in FEATURES:
+    keys = [*FEATURES, *(routing_key(feature, "gpu") for feature in sorted(REENCODING_FEATURES))]
+    for key in keys:
         queue = await channel.declare_queue(
-            queue_name(feature),
+            f"{VERSION}.{key}",
             durable=True,
             arguments={
                 "x-queue-type": "quorum",
@@ -59,7 +65,7 @@ async def declare(channel: AbstractChannel) -> None:
                 "x-consumer-timeout": CONSUMER_TIMEOUT_MILLISECONDS,
             },
         )
-        await queue.bind(main, feature)
+        await queue.bind(main, key)
     for step in DELAYS_SECONDS:
         name = delay_name(step)
         # A fanout keeps the key that the message came with, which is where it goes when it expires.

@@ -10,14 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shared.errors import Conflict, LastFrameError, ProcessingTimeout, Unavailable
+import structlog
+
+from shared import metrics
+from shared.errors import Conflict, LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
 from shared.facts import present
 from shared.jobs.child import ChildPool, LocalSource, result_path
+from shared.media.step import Accelerators, AcceleratorUse
 from shared.ports import ObjectStore, RemoteSource, SourceLimits, SourceOpener
 from shared.tasks import Success, Task
 
+log = structlog.get_logger(__name__)
+
 Result = TypeVar("Result")
 
+NO_GPU = Accelerators()
 UPLOAD_ATTEMPTS = 3
 UPLOAD_BACKOFF_SECONDS = 0.5
 
@@ -30,7 +37,7 @@ class JobLimits:
     max_duration_seconds: float
     deadline_seconds: float
     threads: int
-    accelerator: str = "cpu"
+    accelerators: Accelerators = NO_GPU
 
 
 class PhaseClock:
@@ -86,6 +93,7 @@ class JobContext:
         self._published: list[str] = []
         self._started = time.monotonic()
         self._clock = PhaseClock()
+        self._gpu_crashed = False
 
     @property
     def bytes_fetched(self) -> int:
@@ -102,15 +110,17 @@ class JobContext:
 
     def success(self, outputs: Mapping[str, str], result: Any, *, without: Collection[str] = ()) -> Success:
         """What a finished job leaves: its URLs, the step's facts less `without`, and what the job itself cost."""
-        return Success(
-            outputs=outputs,
-            metadata={
-                **present(result, without=without),
-                "bytes_fetched": self.bytes_fetched,
-                "phase_seconds": self._clock.seconds(),
-                "processing_time": round(self.elapsed_seconds, 3),
-            },
-        )
+        metadata = {
+            **present(result, without=without),
+            "bytes_fetched": self.bytes_fetched,
+            "phase_seconds": self._clock.seconds(),
+            "processing_time": round(self.elapsed_seconds, 3),
+        }
+        if self._gpu_crashed:
+            metadata["accelerator"] = AcceleratorUse(decode="software", encode="libx264", fallback="crashed")
+        if reason := metadata.get("accelerator", {}).get("fallback"):
+            metrics.accelerator_fallbacks.labels(reason).inc()
+        return Success(outputs, metadata)
 
     async def open(self, url: str, *, label: str, error_word: str = "invalid_media_url") -> RemoteSource:
         """A source that is read by ranges; costs only what is read. Closed with the context."""
@@ -165,15 +175,37 @@ class JobContext:
         return [task.result() for task in tasks]
 
     async def run(
-        self, step: Callable[..., Result], *, share: tuple[float, float] = (0.0, 0.95), **arguments: Any
+        self,
+        step: Callable[..., Result],
+        *,
+        share: tuple[float, float] = (0.0, 0.95),
+        reencodes: bool = False,
+        **arguments: Any,
     ) -> Result:
         """Runs a media step in a fresh confined child; its progress is mapped onto `share` of the job's.
 
-        Arguments may be sources (from `open` or `download`), lists of them, and JSON values.
+        Arguments may be sources (from `open` or `download`), lists of them, and JSON values. A step that `reencodes`
+        may use the GPU, where the worker has one (its child is less confined then); when that child crashes, the step
+        is begun again without.
 
         Raises:
             LastFrameError: what the step raised; `ProcessingTimeout` at the deadline; `MediaCrashed`.
         """
+        if reencodes and self.limits.accelerators.nvdec:
+            try:
+                return await self._run(step, share, self.limits.accelerators, arguments)
+            except MediaCrashed as error:
+                log.warning("gpu_child_crashed", task_id=self.task.task_id, reason=error.detail)
+                self._gpu_crashed = True
+        return await self._run(step, share, NO_GPU, arguments)
+
+    async def _run(
+        self,
+        step: Callable[..., Result],
+        share: tuple[float, float],
+        accelerators: Accelerators,
+        arguments: Mapping[str, Any],
+    ) -> Result:
         remaining = self.limits.deadline_seconds - self.elapsed_seconds
         if remaining <= 0:
             raise ProcessingTimeout("Processing took longer than allowed")
@@ -190,7 +222,8 @@ class JobContext:
             on_progress=on_progress,
             max_duration_seconds=self.limits.max_duration_seconds,
             threads=self.limits.threads,
-            accelerator=self.limits.accelerator,
+            accelerator="cuda" if accelerators.nvdec else "cpu",
+            nvenc=accelerators.nvenc,
         )
 
     def result_path(self, file_name: str) -> Path:

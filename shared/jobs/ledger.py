@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from shared.errors import Cancelled, Conflict, NotFound, Unavailable
+from shared.jobs.routing import pool_for
 from shared.ports import JobQueue, LiveState, TaskFilter, TaskStore
 from shared.tasks import Failure, Outcome, Submission, Task, TaskKind, TaskStatus, Webhook, new_task_id
 
@@ -22,13 +23,22 @@ class Ledger:
 
     Args:
         retention: how long finished tasks and their results are kept; None for ever.
+        gpu_features: those that have GPU workers.
     """
 
-    def __init__(self, store: TaskStore, queue: JobQueue, live: LiveState, retention: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        queue: JobQueue,
+        live: LiveState,
+        retention: timedelta | None = None,
+        gpu_features: Collection[str] = (),
+    ) -> None:
         self.store = store
         self.queue = queue
         self.live = live
         self.retention = retention
+        self._gpu_features = gpu_features
 
     async def submit(self, submission: Submission) -> Task:
         """Writes a pending task and offers it to the queue.
@@ -213,7 +223,8 @@ class Ledger:
 
     async def _offer(self, task: Task, delay_seconds: float = 0.0) -> None:
         try:
-            await self.queue.publish(task.kind, task.task_id, delay_seconds=delay_seconds)
+            pool = pool_for(task, self._gpu_features)
+            await self.queue.publish(task.kind, task.task_id, delay_seconds=delay_seconds, pool=pool)
         except Unavailable as error:
             log.warning("publish_failed", task_id=task.task_id, reason=error.detail)
 

@@ -78,7 +78,11 @@ class _Run:
 
 
 class Runner:
-    """Runs jobs of some kinds in this process until `drain`."""
+    """Runs jobs of some kinds in this process until `drain`.
+
+    Attributes:
+        limits: of each job that begins from now on.
+    """
 
     def __init__(
         self,
@@ -93,6 +97,7 @@ class Runner:
         self._ledger = ledger
         self._jobs = jobs
         self._settings = settings
+        self.limits = settings.limits
         self._opener = opener
         self._children = children
         self._objects = objects
@@ -190,7 +195,7 @@ class Runner:
             opener=self._opener,
             children=self._children,
             objects=self._objects,
-            limits=self._settings.limits,
+            limits=self.limits,
             report=run.report,
         )
         bound = log.bind(task_id=task.task_id, kind=task.kind.value, attempt=task.attempt, fence=task.fence)
@@ -221,7 +226,7 @@ class Runner:
                 hint.done()
 
     async def _within_deadline(self, context: JobContext) -> Success:
-        deadline = self._settings.limits.deadline_seconds
+        deadline = self.limits.deadline_seconds
         try:
             async with asyncio.timeout(deadline) as scope:
                 return await self._jobs[context.task.kind](context)

@@ -12,9 +12,8 @@ import ctypes
 import io
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, Literal, NotRequired
+from typing import Any, Final
 
 import av
 import av.error
@@ -23,9 +22,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
-from shared.media.step import StepContext
+from shared.media.step import Accelerators, AcceleratorUse, FallbackReason, StepContext
 
 NVDEC_FORMATS: Final = {
     "h264": ("yuv420p",),
@@ -42,31 +40,7 @@ _PLANAR: Final = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 _PROBE_FRAMES: Final = 5
 _PROBE_SIDE: Final = 256
 
-FallbackReason = Literal["nvdec_failed", "nvenc_failed", "crashed"]
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Accelerators:
-    """What was found by trying.
-
-    Attributes:
-        nvdec, nvenc: whether H.264 was decoded, and encoded, on a GPU.
-        findings: sentences for the operator: what works, and why the other does not.
-    """
-
-    nvdec: bool = False
-    nvenc: bool = False
-    findings: tuple[str, ...] = ()
-
-
-class AcceleratorUse(TypedDict):
-    """What a job's re-encodes ran on; `fallback` is there when it left the GPU on the way, and says why."""
-
-    decode: Literal["nvdec", "software"]
-    encode: Literal["nvenc", "libx264"]
-    fallback: NotRequired[FallbackReason]
 
 
 class NvdecFailed(Exception):

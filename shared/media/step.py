@@ -4,7 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NotRequired, Protocol
+
+from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
+
+FallbackReason = Literal["nvdec_failed", "nvenc_failed", "crashed"]
+
+
+@dataclass(frozen=True)
+class Accelerators:
+    """What a worker found of NVIDIA's video engines, by trying.
+
+    Attributes:
+        nvdec, nvenc: whether H.264 was decoded, and encoded, on a GPU.
+        findings: sentences for the operator: what works, and why the other does not.
+    """
+
+    nvdec: bool = False
+    nvenc: bool = False
+    findings: tuple[str, ...] = ()
+
+
+class AcceleratorUse(TypedDict):
+    """What a job's re-encodes ran on; `fallback` is there when it left the GPU on the way, and says why."""
+
+    decode: Literal["nvdec", "software"]
+    encode: Literal["nvenc", "libx264"]
+    fallback: NotRequired[FallbackReason]
 
 
 class Progress(Protocol):

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.jobs.webhooks import RETRY_DELAYS_SECONDS
 from shared.rpc.keys import parse_keys
+from shared.tasks import REENCODING_FEATURES
 from shared.webhook_signature import decode_secret
 
 
@@ -59,6 +60,8 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(30.0, ge=0)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    pool: Literal["cpu", "gpu"] = Field("cpu", description="whose queues a worker consumes")
+    gpu_features: str = Field("", description="features that have GPU workers, comma-separated: stitch,assembly")
     store_url: str = Field("sqlite:", description="sqlite: (default) or mongodb://…")
     live_url: str = Field("memory:", description="memory: or redis://…")
     queue_url: str = Field("sqlite:", description="sqlite: (default) or amqp://…")
@@ -84,6 +87,13 @@ class Settings(BaseSettings):
             raise ValueError("must be numbers, comma-separated")
         return value
 
+    @field_validator("gpu_features")
+    @classmethod
+    def _features_reencode(cls, value: str) -> str:
+        if not {name.strip() for name in value.split(",") if name.strip()} <= REENCODING_FEATURES:
+            raise ValueError(f"only these re-encode: {', '.join(sorted(REENCODING_FEATURES))}")
+        return value
+
     @field_validator("webhook_retry_seconds")
     @classmethod
     def _delays_parse(cls, value: str) -> str:
@@ -94,6 +104,10 @@ class Settings(BaseSettings):
     @property
     def webhook_retry_delays_seconds(self) -> tuple[float, ...]:
         return _numbers(self.webhook_retry_seconds)
+
+    @property
+    def gpu_feature_names(self) -> frozenset[str]:
+        return frozenset(name.strip() for name in self.gpu_features.split(",") if name.strip())
 
     @property
     def retention(self) -> timedelta | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from shared.backends import make_gpu_meter, make_live, make_objects, make_queue, make_store
@@ -22,6 +22,7 @@ from shared.jobs.ledger import Ledger
 from shared.jobs.runner import Runner, RunnerSettings
 from shared.jobs.sweeper import sweep_forever
 from shared.jobs.webhooks import WebhookDelivery
+from shared.media.step import Accelerators
 from shared.ports import GpuMeter, ObjectStore, SourceOpener, WebhookSender
 from shared.rpc.interceptor import Door
 from shared.rpc.key_file import KeyFile
@@ -29,6 +30,7 @@ from shared.rpc.keys import KeyRing, digest
 from shared.rpc.limits import RateLimit, TaskLimit
 from shared.rpc.server import RpcServer
 from shared.rpc.submit import Submitter
+from shared.runtime.accelerators import export_utilization, find_accelerators
 from shared.runtime.feature import Feature
 from shared.runtime.settings import Settings
 from shared.urls import OutboundPolicy
@@ -67,7 +69,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
     )
     outbound = Outbound(policy)
     store = make_store(settings.store_url, data_directory=settings.data_dir)
-    queue = make_queue(settings.queue_url, data_directory=settings.data_dir)
+    queue = make_queue(settings.queue_url, data_directory=settings.data_dir, pool=settings.pool)
     live = make_live(settings.live_url)
     objects = make_objects(settings.objects_url, data_directory=settings.data_dir, public_base_url=settings.media_url)
     if secret := settings.result_name_secret.get_secret_value():
@@ -83,7 +85,7 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         sender = HttpWebhookSender(outbound)
         stack.push_async_callback(sender.close)
         yield Backends(
-            ledger=Ledger(store, queue, live, settings.retention),
+            ledger=Ledger(store, queue, live, settings.retention, settings.gpu_feature_names),
             objects=objects,
             opener=opener,
             sender=sender,
@@ -193,18 +195,24 @@ class WorkerRole:
             settings.webhook_secret or None,
             retry_delays_seconds=settings.webhook_retry_delays_seconds,
         )
+        self._wanted_accelerator = settings.accelerator
+        self.accelerators = Accelerators()
         self.sandbox = "none"
 
     async def start(self) -> None:
-        """Frees what an earlier process of this name held, and warms the decoder children.
+        """Frees what an earlier process of this name held, warms the decoder children and tries the GPU.
 
         Raises:
             SandboxUnavailable: `LASTFRAME_SANDBOX=required` on a machine that cannot.
+            ConfigurationError: `LASTFRAME_ACCELERATOR=cuda` on one without NVDEC.
         """
         await self._backends.ledger.reoffer(await self._backends.ledger.store.release_worker(self.worker))
         report = await self._children.start()
         layers = [report.landlock_abi > 0, report.seccomp]
         self.sandbox = "full" if report.complete else "partial" if any(layers) else "none"
+        self.accelerators = await find_accelerators(self._children, self._wanted_accelerator)
+        self._runner.limits = replace(self._runner.limits, accelerators=self.accelerators)
+        export_utilization(self._backends.gpu)
 
     async def run(self) -> None:
         """Works until drained; ends by an exception when a part breaks."""

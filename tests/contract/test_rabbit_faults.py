@@ -240,3 +240,19 @@ async def test_a_hint_nobody_can_keep_ends_among_the_dead_letters(broker: Rabbit
 async def test_a_url_that_is_wrong_names_the_variable(url: str) -> None:
     with pytest.raises(ConfigurationError, match="LASTFRAME_QUEUE_URL"):
         await RabbitQueue(url).open()
+
+
+async def test_gpu_workers_have_queues_of_their_own(broker: Rabbit, queue: JobQueue) -> None:
+    kind = TaskKind.VIDEO_STITCH
+    on_gpus = RabbitQueue(broker.url, "gpu")
+    await on_gpus.open()
+    try:
+        async with listening(queue, (kind,)) as on_cpu, listening(on_gpus, (kind,)) as on_gpu:
+            await queue.publish(kind, "copied")
+            await queue.publish(kind, "encoded", pool="gpu")
+            await queue.publish(kind, "encoded later", delay_seconds=0.5, pool="gpu")
+            assert (await named_hint(on_gpu, "encoded")).done() is None
+            assert (await named_hint(on_gpu, "encoded later")).done() is None
+            assert (await named_hint(on_cpu, "copied")).done() is None
+    finally:
+        await on_gpus.close()

@@ -14,7 +14,7 @@ from pathlib import Path
 from shared.backends.embedded.doorbell import Doorbell
 from shared.backends.looks import Slots
 from shared.ports import DeadLetter, Hint
-from shared.tasks import TaskKind
+from shared.tasks import Pool, TaskKind
 
 
 class LocalQueue:
@@ -33,7 +33,9 @@ class LocalQueue:
             timer.cancel()
         self._doorbell.close()
 
-    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0) -> None:
+    async def publish(
+        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
+    ) -> None:
         if delay_seconds <= 0:
             self._doorbell.ring(kind.value.encode())
             return

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from shared.media.accelerator import AcceleratorUse, Engines
+from shared.media.accelerator import Engines
 from shared.media.audio.channels import LAYOUTS
 from shared.media.join.aac import aac_packets
 from shared.media.join.ahead import ahead
@@ -25,7 +25,7 @@ from shared.media.join.plan import JoinPlan
 from shared.media.join.sound import SoundTrack
 from shared.media.join.timeline import placed_ticks
 from shared.media.join.video_track import video_header, video_packets
-from shared.media.step import StepContext
+from shared.media.step import AcceleratorUse, StepContext
 
 SOUND_PACKETS_AHEAD = 256
 PACKETS_PER_PROGRESS = 32
