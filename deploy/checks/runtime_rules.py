@@ -27,12 +27,8 @@ GIBIBYTE = 1024**3
 PARENT_BYTES = GIBIBYTE
 """What a worker's own process may take beside its children: it fetches, spools and uploads."""
 
-OTHER_VARIABLES = frozenset(
+OTHER_VARIABLES = frozenset(  # read by the driver of the object store
     {
-        # Read by the entry points of the roles.
-        "LASTFRAME_POOL",
-        "LASTFRAME_GPU_FEATURES",
-        # Read by boto.
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
     }
