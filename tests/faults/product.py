@@ -146,7 +146,7 @@ class Embedded:
     def leftovers(self) -> Leftovers:
         media = self._data / "media"
         return Leftovers(
-            scratch=_entries(self._data / "scratch"),
+            scratch=_attempts(self._data / "scratch"),
             objects={path.name for path in media.iterdir() if path.is_file()},
         )
 
@@ -219,7 +219,7 @@ class Production:
         dead = queued.pop(DEAD)
         with redis.Redis(port=self._redis.port) as client:
             active = int(client.scard("active_tasks"))
-        scratch = [name for folder in _entries(self._data / "scratch") for name in _entries(Path(folder))]
+        scratch = _attempts(self._data / "scratch")
         return Leftovers(
             scratch, {name: count for name, count in queued.items() if count}, dead, active, names - {".ready"}
         )
@@ -262,8 +262,9 @@ def _command(pid: int) -> str:
     return ""
 
 
-def _entries(directory: Path) -> list[str]:
-    return [str(path) for path in directory.iterdir()] if directory.is_dir() else []
+def _attempts(scratch: Path) -> list[str]:
+    """The directories of attempts, below those of their workers."""
+    return [str(path) for path in scratch.glob("*/*")]
 
 
 def await_ready(server: Server, seconds: float = 120.0) -> None:
