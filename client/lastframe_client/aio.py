@@ -1,0 +1,214 @@
+"""The client for asyncio: `Client`'s twin, method for method."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from lastframe_client import protocol
+from lastframe_client.errors import ApiError, TaskFailed, Unreachable, WaitTimeout
+from lastframe_client.jobs import Job, Source, local_file
+from lastframe_client.protocol import Call
+from lastframe_client.task import Page, Task, Upload
+
+OnTask = Callable[[Task], object]
+OnBytes = Callable[[int, int | None], object]
+
+
+class AsyncClient:
+    """Talks to one suite; an async context manager.
+
+    Args:
+        url, key: default to `LAST_FRAME_API_URL` and `LAST_FRAME_API_KEY`; there is no other fallback.
+
+    Every method raises `ApiError` when the service refuses, `Unreachable` when it cannot be reached; what may pass
+    (429, 503, a broken connection) is tried again first.
+
+    Raises:
+        ConfigurationError: the URL or the key is missing.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None) -> None:
+        self._url, self._key = protocol.settings(url, key)
+        self._http = httpx.AsyncClient(timeout=protocol.TIMEOUT)
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def submit(self, job: Job, *, idempotency_key: str | None = None, on_upload: OnBytes | None = None) -> Task:
+        """Uploads the job's local files and queues it. Submitting the same job under the same key again within a day
+        gives the same task. Raises `OSError` for files that cannot be read."""
+        urls: dict[Source, str] = {}
+        for source in protocol.files_of(job):
+            path = local_file(source)
+            assert path is not None
+            urls[source] = (await self.upload(path, on_progress=on_upload)).url
+        return Task.from_json(await self._call(protocol.submit_call(job, urls, idempotency_key)))
+
+    async def run(self, job: Job, *, timeout_seconds: float | None = None, on_change: OnTask | None = None) -> Task:
+        """Submits and waits. Raises `TaskFailed` and `WaitTimeout`."""
+        return await self.wait((await self.submit(job)).task_id, timeout_seconds=timeout_seconds, on_change=on_change)
+
+    async def wait(
+        self, task_id: str, *, timeout_seconds: float | None = None, on_change: OnTask | None = None
+    ) -> Task:
+        """The completed task; `on_change` sees it on the way. Raises `TaskFailed` and `WaitTimeout`."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                async for task in self.watch(task_id):
+                    if on_change is not None:
+                        on_change(task)
+                    if task.status == "failed":
+                        raise TaskFailed(task)
+                    if task.is_finished:
+                        return task
+        except TimeoutError:
+            raise WaitTimeout(task_id, timeout_seconds or 0.0) from None
+        raise AssertionError("a watch ends with a finished task")
+
+    async def watch(self, task_id: str) -> AsyncIterator[Task]:
+        """The task now and after each change (at least every 15 s), until it has ended; survives broken streams."""
+        failures = 0
+        while True:
+            try:
+                async for task in self._events(task_id):
+                    failures = 0
+                    yield task
+                    if task.is_finished:
+                        return
+                broken: Exception = httpx.ReadError("the stream of events ended early")
+            except (ApiError, httpx.TransportError) as error:
+                broken = error
+            failures += 1
+            await self._pause(broken, failures, protocol.WATCH_ATTEMPTS)
+
+    async def status(self, task_id: str) -> Task:
+        return Task.from_json(await self._call(Call("GET", protocol.status_path(task_id))))
+
+    async def tasks(
+        self,
+        *,
+        status: str | None = None,
+        kind: str | None = None,
+        created_after: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of your tasks, newest first."""
+        data = await self._call(protocol.tasks_call(status, kind, created_after, limit, cursor))
+        return Page(tuple(Task.from_json(task) for task in data["tasks"]), data.get("next_cursor"))
+
+    async def cancel(self, task_id: str) -> Task:
+        """Stops a task that has not ended; deletes a completed one with its results."""
+        return Task.from_json(await self._call(Call("DELETE", protocol.task_path(task_id))))
+
+    async def retry(self, task_id: str) -> Task:
+        """Queues a failed task's request again, as a new task."""
+        call = Call("POST", protocol.task_path(task_id, "/retry"), body={}, idempotency_key=secrets.token_hex(16))
+        return Task.from_json(await self._call(call))
+
+    async def redeliver_webhook(self, task_id: str) -> Task:
+        return Task.from_json(
+            await self._call(Call("POST", protocol.task_path(task_id, "/webhook/redeliver"), body={}))
+        )
+
+    async def upload(self, path: str | Path, *, on_progress: OnBytes | None = None) -> Upload:
+        """Stores a local file for a day; `on_progress` gets the bytes sent and the file's size."""
+        path = Path(path)
+
+        async def send() -> Any:
+            with path.open("rb") as file:
+                size = path.stat().st_size
+                response = await self._http.post(
+                    f"{self._url}/api/v1/uploads",
+                    params={"filename": path.name},
+                    headers=protocol.authorization(self._key) | {"Content-Length": str(size)},
+                    content=_pieces(file.read, size, on_progress),
+                )
+            return protocol.answer(response)
+
+        return Upload.from_json(await self._again(send))
+
+    async def download(self, url: str, path: str | Path, *, on_progress: OnBytes | None = None) -> Path:
+        """Saves a result; the file appears whole or not at all. The key is not sent: results may be elsewhere."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".part")
+
+        async def fetch() -> None:
+            async with self._http.stream("GET", url, follow_redirects=True) as response:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    protocol.answer(response)
+                size = int(response.headers.get("content-length", 0)) or None
+                with partial.open("wb") as file:
+                    async for piece in response.aiter_bytes(protocol.PIECE_BYTES):
+                        await asyncio.to_thread(file.write, piece)
+                        if on_progress is not None:
+                            on_progress(file.tell(), size)
+
+        try:
+            await self._again(fetch)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return path
+
+    async def _events(self, task_id: str) -> AsyncIterator[Task]:
+        async with self._http.stream(
+            "GET", self._url + protocol.task_path(task_id, "/events"), headers=protocol.authorization(self._key)
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                await response.aread()
+                protocol.answer(response)
+            async for line in response.aiter_lines():
+                if (data := protocol.event(line)) is not None:
+                    yield Task.from_json(data)
+
+    async def _call(self, call: Call) -> Any:
+        async def send() -> Any:
+            response = await self._http.request(call.method, self._url + call.path, **call.options(self._key))
+            return protocol.answer(response)
+
+        return await self._again(send)
+
+    async def _again(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        attempt = 1
+        while True:
+            try:
+                return await work()
+            except (ApiError, httpx.TransportError) as error:
+                await self._pause(error, attempt, protocol.ATTEMPTS)
+                attempt += 1
+
+    async def _pause(self, error: Exception, attempt: int, attempts: int) -> None:
+        """Waits before the next attempt; raises the error when there should be none."""
+        seconds = protocol.pause_seconds(error, attempt, attempts)
+        if seconds is None:
+            if isinstance(error, httpx.TransportError):
+                raise Unreachable(f"{self._url} cannot be reached: {error}") from error
+            raise error
+        await asyncio.sleep(seconds)
+
+
+async def _pieces(read: Callable[[int], bytes], size: int, on_progress: OnBytes | None) -> AsyncIterator[bytes]:
+    sent = 0
+    while piece := await asyncio.to_thread(read, protocol.PIECE_BYTES):
+        yield piece
+        sent += len(piece)
+        if on_progress is not None:
+            on_progress(sent, size)
