@@ -84,8 +84,12 @@ dead-letters: setup-runtime ## list the poison tasks (ARGS=--requeue runs them a
 	@$(PYTHON_IN_VENV) -m services.dead_letters $(ARGS)
 
 .PHONY: image
-image: ## build the container image
-	@deploy/image/build.sh
+image: ## build the container image, with docker or without an engine
+	@sh deploy/image/build.sh
+
+.PHONY: image-test
+image-test: setup-test ## run the image as a pod would, with one job through it
+	@$(PYTHON_IN_VENV) -m deploy.image.smoke
 
 .PHONY: setup-runtime setup-test setup-dev
 setup-runtime setup-test setup-dev: setup-%:

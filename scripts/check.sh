@@ -19,3 +19,4 @@ step "proto drift" .venv/bin/python scripts/generate_protos.py --check
 step "proto style" proto_style
 step "proto compatibility" .venv/bin/buf breaking protos/lastframe.binpb --against protos/released/1.0.0.binpb \
     --exclude-imports --config '{"version": "v2", "breaking": {"use": ["WIRE_JSON"]}}'
+step manifests .venv/bin/python -m deploy.checks
