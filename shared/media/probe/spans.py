@@ -69,8 +69,7 @@ class _StreamMeter:
     def add(self, packet: Any) -> None:
         duration: int = packet.duration or 0
         self.packets += 1
-        if duration > self.frame_duration:
-            self.frame_duration = duration
+        self.frame_duration = max(self.frame_duration, duration)
         if self.sample_rate and packet.has_sidedata("skip_samples"):
             first, last = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
             skipped, padding = self._ticks(first), self._ticks(last)
@@ -96,8 +95,7 @@ class _StreamMeter:
             self.closed += self.end - self.start
             self.start, self.end, self.last_duration = start, end, duration
         else:
-            if start < self.start:
-                self.start = start
+            self.start = min(self.start, start)
             if end >= self.end:
                 self.end, self.last_duration = end, duration
 
