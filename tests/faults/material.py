@@ -15,6 +15,7 @@ from tests.support.clips import ClipRecipe, make_clip
 from tests.support.http_server import NastyServer, Resource
 
 FLAKY_SHARE = 0.15
+LATENCY_SECONDS = 0.3  # so that faults meet jobs that run
 SOURCE_WORDS = frozenset({"invalid_media_url", "invalid_video_url", "source_unavailable"})
 
 
@@ -43,9 +44,9 @@ class Material:
         directory.mkdir(parents=True, exist_ok=True)
         tiny = ClipRecipe(size=(64, 48), frames=6, flash_frame=2)
         clip = make_clip(directory / "clip.mp4", tiny).read_bytes()
-        self._clip = server.serve("/clip.mp4", clip)
+        self._clip = server.serve("/clip.mp4", clip, latency_seconds=LATENCY_SECONDS)
         self._other = server.serve("/other.mp4", make_clip(directory / "other.mp4", tiny).read_bytes())
-        self._sound = server.serve("/sound.wav", _sound(directory / "sound.wav"))
+        self._sound = server.serve("/sound.wav", _sound(directory / "sound.wav"), latency_seconds=LATENCY_SECONDS)
         self._flaky = server.serve("/flaky.mp4", clip, change=_sometimes_away(random.Random(seed + 1)))
         self._bad = server.serve("/bad.mp4", b"this is no media at all " * 40)
         self._gone = server.url("/gone.mp4")
