@@ -41,7 +41,8 @@ class Job(ABC):
 
     def body(self, url_of: UrlOf) -> Json:
         """The JSON to send; `url_of` gives the URL of each source."""
-        return _given(self.fields(url_of))
+        kept: Json = _given(self.fields(url_of))
+        return kept
 
 
 @dataclass(frozen=True)
