@@ -110,14 +110,16 @@ def read_audio(
         stream = streams[0]
         stream.codec_context.thread_count = threads
         only(container, [stream])
-        for block in _at_rate(_Timeline(container, stream, origin_seconds).blocks(), sample_rate, channels):
+        too_long = LimitExceeded(
+            f"the sound is longer than {max_duration_seconds or 0:g} seconds",
+            word="duration_too_long",
+            input_name=source.label,
+        )
+        timeline = _Timeline(container, stream, origin_seconds)
+        for block in _at_rate(timeline.blocks(max_duration_seconds, too_long), sample_rate, channels):
             given += block.shape[1]
             if most is not None and given > most:
-                raise LimitExceeded(
-                    f"the sound is longer than {max_duration_seconds:g} seconds",
-                    word="duration_too_long",
-                    input_name=source.label,
-                )
+                raise too_long
             yield block
     if not given and origin_seconds is None:
         raise UnsupportedMedia("nothing in the file's sound can be decoded", input_name=source.label)
@@ -152,7 +154,8 @@ class _Timeline:
         self._origin_seconds = 0.0
         self._expected = 0  # samples of the current rate since the origin
 
-    def blocks(self) -> Iterator[_Run]:
+    def blocks(self, max_duration_seconds: float | None, too_long: LimitExceeded) -> Iterator[_Run]:
+        """Raises `too_long` before a gap that alone passes the limit is filled: a lying clock must not cost hours."""
         pending: list[Block] = []
         held = rate = 0
         layout = ""
@@ -167,6 +170,8 @@ class _Timeline:
                 names = tuple(channel.name for channel in frame.layout.channels)
             placed = _samples(frame)
             gap = self._gap(frame.pts, rate)
+            if max_duration_seconds is not None and gap > (max_duration_seconds + DURATION_GRACE_SECONDS) * rate:
+                raise too_long
             while gap > 0:
                 silence = min(gap, BLOCK_SAMPLES)
                 pending.append(np.zeros((len(names), silence), np.float32))
