@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ import av.error
 import numpy as np
 import pytest
 
+from scripts import gpu_check
 from services.stitch.stitch import Stitched, stitch
 from shared.media import accelerator
 from shared.media.accelerator import Engines, NvdecFailed, NvencFailed, nvdec_takes, probe
@@ -59,7 +62,7 @@ class Nvdec:
             raise self._error
         self._packets += 1
         layouts = {"yuv420p": "nv12", "yuv420p10le": "p010le"}
-        return [frame.reformat(format=layouts[frame.format.name]) for frame in self._decoder.decode(packet)]
+        return [frame.reformat(format=layouts[frame.format.name], threads=1) for frame in self._decoder.decode(packet)]
 
 
 class Nvenc:
@@ -385,3 +388,63 @@ def test_engines_are_left_alone_after_the_first_failure(tmp_path: Path) -> None:
     assert not engines.may_encode
     assert not engines.may_decode("h264", "yuv420p", 640, 480)
     assert engines.use() == {"decode": "software", "encode": "libx264", "fallback": "nvdec_failed"}
+
+
+@without_driver
+def test_gpu_check_has_nothing_to_say_without_a_driver() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "scripts.gpu_check"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.startswith("no NVIDIA driver on this machine, so there is nothing to check")
+
+
+def test_gpu_check_finds_a_picture_that_differs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, play_nvdec: Callable[..., None]
+) -> None:
+    path = make_clip(tmp_path / "in.mp4", ClipRecipe(frames=8, layout=None))
+    play_nvdec()
+    ((right, _, found),) = gpu_check.decode_part(path)
+    assert right
+    assert found.startswith("8 pictures equal to the bit")
+    with av.open(str(path)) as container:
+        spotted = [frame.pts for frame in container.decode(video=0)][5]
+    decode = Nvdec.decode
+
+    def with_a_spot(self: Nvdec, packet: Any) -> list[av.VideoFrame]:
+        frames = decode(self, packet)
+        for frame in frames:
+            if frame.pts >= spotted:
+                pixels = bytearray(frame.planes[0])
+                pixels[40] ^= 1
+                frame.planes[0].update(pixels)
+        return frames
+
+    monkeypatch.setattr(Nvdec, "decode", with_a_spot)
+    ((right, _, found),) = gpu_check.decode_part(path)
+    assert not right
+    assert "the first that differs is 5" in found
+
+
+@pytest.mark.parametrize("quality", ["low", "medium", "high"])
+def test_the_quantizers_give_x264_the_quality_that_it_is_asked_for(
+    quality: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The anchor of NVENC's table: x264 itself at those constant quantizers, against its own rate factors."""
+
+    def by_quantizer(look: Any, asked: str, key_frame_distance: int) -> Any:
+        encoder = av.CodecContext.create("libx264", "w")
+        encoder.width, encoder.height, encoder.pix_fmt = look.width, look.height, "yuv420p"
+        encoder.framerate, encoder.time_base = look.nominal_rate, 1 / look.nominal_rate
+        encoder.flags |= av.codec.context.Flags.global_header
+        parameters = f"keyint={key_frame_distance}:bframes=2:b-pyramid=none:scenecut=0"
+        quantizer = str(nvenc.QUANTIZERS[asked])
+        encoder.options = {"preset": "faster", "qp": quantizer, "x264-params": parameters}
+        encoder.open()
+        return encoder
+
+    monkeypatch.setattr(gpu_check, "open_nvenc", by_quantizer)
+    monkeypatch.setattr(gpu_check, "ENCODED", ((640, 360), 20))
+    rows = gpu_check.encode_part(quality)
+    assert rows[0][0], rows[0]
+    assert nvenc.QUANTIZERS == {"low": 32, "medium": 27, "high": 20}, "left as they were"

@@ -114,6 +114,8 @@ class Encoders:
         look = self._plan.look
         assert look is not None
         encoder = open_nvenc(look, self._plan.quality, _key_frame_distance(look))
+        if read_parameter_sets(encoder.extradata or b"") != self.parameter_sets[0]:
+            raise NvencFailed("NVENC writes another header than before")
         yield from nvenc_groups(encoder, self._pictures(part, warn), len(part.times.ticks))
 
     def _by_x264(self, part: Part, first: int, warn: Callable[[str], None]) -> Iterator[Packet[Any]]:

@@ -20,9 +20,9 @@ from shared.media.accelerator import NVENC, NvencFailed
 from shared.media.join.look import PROFILE_NAMES, Look
 from shared.media.join.parameter_sets import ParameterSets, read_parameter_sets
 
-QUANTIZERS: Final = {"low": 33, "medium": 27, "high": 20}
+QUANTIZERS: Final = {"low": 32, "medium": 27, "high": 20}
 """Of P frames. With these as constant quantizers x264 gives the PSNR of the qualities' rate factors less 0.2 dB, or
-more (up to 5 dB on still pictures; measured on five clips). That NVENC does as well at the same quantizer is what
+more (up to 5 dB on still pictures; measured on six clips). That NVENC does as well at the same quantizer is what
 `scripts/gpu_check.py` measures; it has not run on a card with NVENC yet."""
 _I_OFFSET, _B_OFFSET = -3, 2
 """x264's ipratio 1.4 and pbratio 1.3 as steps of the quantizer (6 log2 of them)."""
