@@ -96,7 +96,7 @@ def _job(client: Client, given: argparse.Namespace) -> None:
         for line in saved or task.results.values():
             _say(str(line))
     for warning in task.metadata.get("warnings") or ():
-        print(f"lastframe: warning: {warning}", file=sys.stderr)
+        _warn(f"warning: {warning}")
 
 
 def _save(client: Client, task: Task, output: Path) -> list[Path]:
@@ -173,9 +173,13 @@ def _print_json(task: Task) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(line, flush=True)  # noqa: T201 - the program's output
 
 
 def _complain(text: str, status: int) -> int:
-    print(f"lastframe: {text}", file=sys.stderr)
+    _warn(text)
     return status
+
+
+def _warn(text: str) -> None:
+    print(f"lastframe: {text}", file=sys.stderr)  # noqa: T201 - said to the user

@@ -123,7 +123,7 @@ def pause_seconds(error: Exception, attempt: int, attempts: int) -> float | None
     """How long to wait before the next attempt (the first is 1); None when there should be none."""
     if attempt >= attempts:
         return None
-    backoff = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)
+    backoff = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
     if isinstance(error, ApiError):
         if error.http_status not in (429, 502, 503, 504):
             return None
