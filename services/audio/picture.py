@@ -147,6 +147,7 @@ def _decode_ticks(pts: list[int], dts: list[int | None]) -> list[int]:
 
 
 def _encoder(output: OutputContainer, stream: VideoStream, picture: Picture, context: StepContext) -> VideoStream:
+    """x264, on GPU workers too: what MP4 cannot carry is rare, and hardly any of it is for NVDEC."""
     source = stream.codec_context
     encoder: VideoStream = output.add_stream("libx264", rate=stream.average_rate or _FALLBACK_RATE)
     encoder.pix_fmt = "yuv420p"
