@@ -49,7 +49,8 @@ async def _requeue(ledger: Ledger) -> None:
 async def _requeue_one(ledger: Ledger, letter: DeadLetter) -> str:
     try:
         # The key makes one new task of two letters, and of a second try after a crash.
-        again = await ledger.resubmit(letter.task_id, None, f"dead-letter-{letter.task_id}")
+        request = await ledger.resubmission(letter.task_id, None, f"dead-letter-{letter.task_id}")
+        again = await ledger.submit(request)
     except (NotFound, Conflict) as error:
         return f"{letter.task_id}  dropped: {error.detail}"
     except LastFrameError:

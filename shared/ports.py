@@ -176,9 +176,7 @@ class JobQueue(Protocol):
 
     async def close(self) -> None: ...
 
-    async def publish(
-        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
-    ) -> None:
+    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu") -> None:
         """Confirmed by the broker within two seconds, or raises `Unavailable`."""
         ...
 

@@ -28,7 +28,7 @@ def gateway_feature(settings: Settings, backends: Backends, sandbox: str | None)
     )
 
     def register(submitter: Submitter, ledger: Ledger, server: grpc.aio.Server) -> None:
-        tasks = TasksService(ledger, backends.objects, backends.policy)
+        tasks = TasksService(ledger, backends.objects, backends.policy, submitter.accept)
         tasks_pb2_grpc.add_TasksServiceServicer_to_server(tasks, server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(server_service, server)
         server_pb2_grpc.add_SiteServiceServicer_to_server(SiteService(settings.media_origins), server)

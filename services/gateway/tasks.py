@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC
 from typing import Any
 
@@ -14,15 +14,28 @@ from shared.ports import ObjectStore, TaskFilter
 from shared.rpc.call import current_call, current_caller
 from shared.rpc.render import task_message
 from shared.rpc.submit import accepted
-from shared.tasks import TaskKind, TaskStatus
+from shared.tasks import Submission, Task, TaskKind, TaskStatus
 from shared.urls import OutboundPolicy, check_url
 
 DEFAULT_RECENT = 50
 
 
 class TasksService(tasks_pb2_grpc.TasksServiceServicer):
-    def __init__(self, ledger: Ledger, objects: ObjectStore, policy: OutboundPolicy) -> None:
+    """The one door to tasks of every kind.
+
+    Args:
+        accept: as the Submitter has it: the ledger's `submit` behind the caller's limits.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        objects: ObjectStore,
+        policy: OutboundPolicy,
+        accept: Callable[[Submission], Awaitable[Task]],
+    ) -> None:
         self._ledger = ledger
+        self._accept = accept
         self._objects = objects
         self._policy = policy
 
@@ -75,7 +88,8 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
 
     async def RetryTask(self, request: tasks_pb2.RetryTaskRequest, context: Any) -> tasks_pb2.TaskAccepted:
         owner = current_caller().visible_owner
-        task = await self._ledger.resubmit(request.task_id, owner, current_call().idempotency_key)
+        submission = await self._ledger.resubmission(request.task_id, owner, current_call().idempotency_key)
+        task = await self._accept(submission)
         return accepted(task, f"Task {request.task_id} queued again")
 
     async def RedeliverWebhook(self, request: tasks_pb2.RedeliverWebhookRequest, context: Any) -> tasks_pb2.Task:

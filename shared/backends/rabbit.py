@@ -55,9 +55,7 @@ class RabbitQueue:
             await asyncio.wait(self._answers, timeout=1.0)
         await self._publisher.close()
 
-    async def publish(
-        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
-    ) -> None:
+    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu") -> None:
         exchange = delay_name(delay_seconds) if delay_seconds > 0 else VERSION
         await self._publisher.publish(exchange, routing_key(kind.feature, pool), _message(kind.value, task_id))
 

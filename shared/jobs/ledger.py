@@ -85,8 +85,8 @@ class Ledger:
         tasks, following = await self.store.page(which, limit, cursor)
         return [self._dated(task) for task in tasks], following
 
-    async def resubmit(self, task_id: str, owner: str | None, idempotency_key: str | None) -> Task:
-        """A failed task's request again, as a new task.
+    async def resubmission(self, task_id: str, owner: str | None, idempotency_key: str | None) -> Submission:
+        """A failed task's request, to be submitted again as a new task.
 
         Raises:
             NotFound: unknown, or another owner's.
@@ -94,20 +94,16 @@ class Ledger:
         """
         task = await self.get(task_id, owner)
         if task.status is not TaskStatus.FAILED:
-            raise Conflict(
-                f"Only a failed task can be retried; this one is {task.status.value}", word="task_not_failed"
-            )
-        return await self.submit(
-            Submission(
-                kind=task.kind,
-                owner=task.owner,
-                inputs=task.inputs,
-                options=task.options,
-                webhook_url=task.webhook.url if task.webhook else None,
-                idempotency_key=idempotency_key,
-                retry_of=task.task_id,
-                trace=task.trace,
-            )
+            raise Conflict(f"Only a failed task can be retried, not a {task.status.value} one", word="task_not_failed")
+        return Submission(
+            kind=task.kind,
+            owner=task.owner,
+            inputs=task.inputs,
+            options=task.options,
+            webhook_url=task.webhook.url if task.webhook else None,
+            idempotency_key=idempotency_key,
+            retry_of=task.task_id,
+            trace=task.trace,
         )
 
     async def redeliver(self, task_id: str, owner: str | None) -> Task:

@@ -21,7 +21,7 @@ class Submitter:
     """
 
     def __init__(self, accept: Callable[[Submission], Awaitable[Task]], policy: OutboundPolicy) -> None:
-        self._accept = accept
+        self.accept = accept
         self.policy = policy
 
     def check_source(self, url: str, field: str, word: str) -> None:
@@ -46,7 +46,7 @@ class Submitter:
         if webhook_url is not None:
             check_url(webhook_url, field="webhook_url", word="invalid_webhook_url", policy=self.policy)
         call = current_call()
-        return await self._accept(
+        return await self.accept(
             Submission(
                 kind=kind,
                 owner=current_caller().name,

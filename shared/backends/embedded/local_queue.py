@@ -33,9 +33,7 @@ class LocalQueue:
             timer.cancel()
         self._doorbell.close()
 
-    async def publish(
-        self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu"
-    ) -> None:
+    async def publish(self, kind: TaskKind, task_id: str, *, delay_seconds: float = 0.0, pool: Pool = "cpu") -> None:
         if delay_seconds <= 0:
             self._doorbell.ring(kind.value.encode())
             return
