@@ -83,6 +83,10 @@ dead-letters: setup-runtime ## list the poison tasks (ARGS=--requeue runs them a
 	@if [ -f .stack/env ]; then set -a; . .stack/env; set +a; fi
 	@$(PYTHON_IN_VENV) -m services.dead_letters $(ARGS)
 
+.PHONY: gpu-check
+gpu-check: setup-runtime ## decode and encode on this machine's NVIDIA GPU, against software; says so where there is none
+	@$(PYTHON_IN_VENV) -m scripts.gpu_check $(if $(wildcard ../shared/media),--media ../shared/media)
+
 .PHONY: image
 image: ## build the container image, with docker or without an engine
 	@sh deploy/image/build.sh
