@@ -50,6 +50,10 @@ lock: setup-dev ## resolve requirements/*.in again, with hashes
 	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	@	-q --upgrade --no-deps requirements/assets.in -o requirements/assets.txt
 
+.PHONY: stubs
+stubs: setup-test ## a wheel of nothing but protos and stubs, into dist/
+	@$(PYTHON_IN_VENV) scripts/build_stubs.py
+
 ##@ Prove
 .PHONY: faults
 faults: setup-test ## kill and freeze every part at random while jobs run; nothing may be lost or done twice
