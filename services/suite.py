@@ -126,6 +126,7 @@ class Suite:
         if for_people or was_made_here:
             _say(f"API key: {key}")
         if for_people:
+            _say(f"Console: http://127.0.0.1:{port}/console")
             _say(f"API reference: http://127.0.0.1:{port}/docs")
             _say("Try it:")
             _say(

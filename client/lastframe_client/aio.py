@@ -155,7 +155,7 @@ class AsyncClient:
                     await response.aread()
                     protocol.answer(response)
                 size = int(response.headers.get("content-length", 0)) or None
-                with partial.open("wb") as file:  # noqa: ASYNC230
+                with partial.open("wb") as file:
                     async for piece in response.aiter_bytes(protocol.PIECE_BYTES):
                         await asyncio.to_thread(file.write, piece)
                         if on_progress is not None:

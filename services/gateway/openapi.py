@@ -258,10 +258,12 @@ def _errors(contract: Contract, rpc: Rpc, binding: HttpBinding) -> Json:
         statuses.add(401)
     if "task_id" in fields(contract, rpc.input_type) or "{" in binding.path:
         statuses.add(404)
-    if binding.body:
+    if binding.body == "*":
         statuses.add(413)
     if rpc.is_submit:
         statuses |= {409, 429}
+    if rpc.client_streaming:
+        statuses.add(429)
     if binding.verb == "DELETE":
         statuses.add(409)
     found: Json = {

@@ -69,6 +69,17 @@ def test_without_a_key_the_answer_comes_before_the_body(suite: RunningSuite) -> 
     assert not list((suite.directory / "media").glob("upload-*.bin"))
 
 
+def test_an_upload_that_breaks_off_leaves_nothing(suite: RunningSuite) -> None:
+    media, scratch = suite.directory / "media", suite.directory / "uploads"
+    before = set(media.iterdir())
+    with socket.create_connection(("127.0.0.1", suite.port), timeout=10) as connection:
+        head = f"POST {PATH} HTTP/1.1\r\nhost: suite\r\nauthorization: Bearer {KEY}\r\ncontent-length: 9000000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 3_000_000)
+    assert suite.call("POST", PATH, data=b"another").status_code == 200
+    assert len(set(media.iterdir()) - before) == 1
+    assert list(scratch.iterdir()) == []
+
+
 def test_nothing_is_no_file(suite: RunningSuite) -> None:
     reply = suite.call("POST", PATH, data=b"")
     assert (reply.status_code, reply.json()["error"]) == (400, "invalid_request")

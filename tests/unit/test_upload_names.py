@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from google.api.httpbody_pb2 import HttpBody
+from lastframe.server.v1 import uploads_pb2
 
-from services.gateway.uploads import CONTENT_TYPES, extension_of
+from services.gateway.uploads import AT_ONCE, CONTENT_TYPES, UploadsService, extension_of
 from shared.backends.embedded import media_server
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.unguessable_names import UnguessableNames
+from shared.errors import Overloaded
 from shared.jobs.retention import delete_expired_uploads
 from shared.uploads import expiry_of, new_upload_name
 from shared.urls import OutboundPolicy
@@ -69,3 +74,22 @@ async def test_what_is_due_is_deleted_also_beside_derived_names(tmp_path: Path) 
     # A derived name, as retention reads it from the result's URL, names the same object.
     await objects.delete(result.rpartition("/")[2])
     assert await objects.names("", 10) == [late]
+
+
+async def test_only_so_many_at_once(tmp_path: Path) -> None:
+    objects = FileObjects(tmp_path / "media", "http://media")
+    await objects.open()
+    service = UploadsService(objects, max_bytes=1000, scratch=tmp_path / "scratch")
+    go_on = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[uploads_pb2.UploadFileRequest]:
+        yield uploads_pb2.UploadFileRequest(file=HttpBody(data=b"x"))
+        await go_on.wait()
+
+    running = [asyncio.create_task(service.UploadFile(pieces(), None)) for _ in range(AT_ONCE)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded):
+        await service.UploadFile(pieces(), None)
+    go_on.set()
+    assert len({stored.url for stored in await asyncio.gather(*running)}) == AT_ONCE
+    assert (await service.UploadFile(pieces(), None)).size_bytes == 1
