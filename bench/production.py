@@ -3,7 +3,7 @@
     apt-get install nghttp2-client redis-server rabbitmq-server
     python -m bench.production [--seconds 2] [--rounds 3] [--jobs 400]
 
-Three tables. Submits a second at 1, 16 and 64 in flight (h2load, as in bench.submit): ours is one MongoDB write that a
+Two tables. Submits a second at 1, 16 and 64 in flight (h2load, as in bench.submit): ours is one MongoDB write that a
 majority has on its disk, then a publish that RabbitMQ confirmed from a quorum queue; Celery on RabbitMQ confirms the
 same kind of publish and has no task record; Celery on Redis has neither. No worker runs meanwhile. A job that does
 nothing, from the submit until the status says completed, one at a time, both polled over HTTP every 2 ms. Then jobs a
@@ -46,6 +46,7 @@ POLL_SECONDS = 0.002
 WORKERS = (1, 2, 4)
 JOB_SECONDS = 120.0
 STABLE_SECONDS = 0.3
+CELERY_START_SECONDS = 4.0
 
 
 class Celery:
@@ -266,53 +267,49 @@ def cpu_seconds(trees: Sequence[ProcessTree]) -> float:
 
 
 def ends(stack: Stack, directory: Path, url: str, jobs: int) -> None:
-    latencies: list[tuple[object, ...]] = []
-    scaling: list[tuple[object, ...]] = []
+    columns = ("by", "worker processes", "a second", "one worker = 1", "CPU ms a job")
+    print_table("Jobs a second, and one at a time from submit to completed", (*columns, "p50 ms", "p99 ms"), [])
     log = directory / "h2load.log"
-
-    def note(name: str, workers: int, rate: float, cpu: float, base: float) -> None:
-        scaling.append((name, workers, f"{rate:.0f}", ratio(rate, base), f"{cpu * 1e3:.1f}"))
-
-    for kind, module in (("nothing", "bench.support.noop_worker"), ("length of a small file", "services.probe")):
-        base = 0.0
-        for workers in WORKERS:
-            ours = Ours(stack, directory)
-            hands = ours.workers(module, workers)
-            with running(*ours.front(), *hands):
-                ours.clear()
-                if kind == "nothing" and workers == 1:
-                    one_by_one(ours.edge.port, "/api/v1/length", {"media_url": url}, 10)
-                    taken = one_by_one(ours.edge.port, "/api/v1/length", {"media_url": url}, jobs // 2)
-                    latencies.append(("ours: REST through Envoy", *milliseconds(taken)))
-                trees = tuple(tree(server) for server in (*ours.front(), *hands, *ours.servers()))
-                target = our_targets(ours, directory, url)[0]
-                target = Target(target.name, target.url, target.flags, trees, target.accepted, target.prepare)
-                rate, cpu = jobs_per_second(target, jobs, ours.done, log)
+    ours = Ours(stack, directory)
+    with running(*ours.front()):
+        flags = json_flags(directory, "ours", {"media_url": url})
+        address = f"http://{HOST}:{ours.edge.port}/api/v1/length"
+        for name, module in (("nothing", "bench.support.noop_worker"), ("a length", "services.probe")):
+            base = 0.0
+            for workers in WORKERS:
+                hands = ours.workers(module, workers)
+                with running(*hands):
+                    taken = one_by_one(ours.edge.port, "/api/v1/length", {"media_url": url}, jobs // 4)
+                    trees = tuple(tree(server) for server in (*ours.front(), *hands, *ours.servers()))
+                    target = Target("ours", address, flags, trees, ours.stored, ours.clear)
+                    rate, cpu = jobs_per_second(target, jobs, ours.done, log)
                 base = base or rate
-                note(f"ours: {kind}", workers, rate, cpu, base)
+                show_end(f"ours, REST through Envoy: {name}", workers, rate, base, cpu, taken)
                 ours.clear()
-    for on_rabbit, name in ((True, "Celery, RabbitMQ quorum, confirmed"), (False, "Celery, Redis")):
+    for on_rabbit, name in ((True, "RabbitMQ quorum, confirmed"), (False, "Redis in memory")):
+        peer = Celery(stack, directory, name, on_rabbit=on_rabbit)
+        api, *crew = peer.programs(max(WORKERS))
+        flags = json_flags(directory, "peer", {"video_url": url})
+        address = f"http://{HOST}:{api.port}/api/v1/process"
         base = 0.0
-        for workers in WORKERS:
-            peer = Celery(stack, directory, name, on_rabbit=on_rabbit)
-            api, *crew = peer.programs(workers)
-            with running(api, *crew):
-                peer.clear()
-                one_by_one(api.port, "/api/v1/process", {"video_url": url}, 10)  # its workers are up
-                if workers == 1:
-                    taken = one_by_one(api.port, "/api/v1/process", {"video_url": url}, jobs // 2)
-                    latencies.append((f"FastAPI + {name}", *milliseconds(taken)))
-                time.sleep(3.0 if workers > 1 else 0.0)  # the other workers too
-                trees = tuple(tree(server) for server in (api, *crew, *peer.servers()))
-                flags = json_flags(directory, "peer", {"video_url": url})
-                address = f"http://{HOST}:{api.port}/api/v1/process"
-                target = Target(name, address, flags, trees, peer.queued, peer.clear)
-                rate, cpu = jobs_per_second(target, jobs, peer.done, log)
+        with running(api):
+            for workers in WORKERS:
+                hands = crew[:workers]
+                with running(*hands):
+                    one_by_one(api.port, "/api/v1/process", {"video_url": url}, 10)  # a worker is up
+                    time.sleep(CELERY_START_SECONDS)  # the others too
+                    taken = one_by_one(api.port, "/api/v1/process", {"video_url": url}, jobs // 4)
+                    trees = tuple(tree(server) for server in (api, *hands, *peer.servers()))
+                    target = Target(name, address, flags, trees, peer.queued, peer.clear)
+                    rate, cpu = jobs_per_second(target, jobs, peer.done, log)
                 base = base or rate
-                note(f"{name}: nothing", workers, rate, cpu, base)
+                show_end(f"FastAPI + Celery, {name}: nothing", workers, rate, base, cpu, taken)
                 peer.clear()
-    print_table("One job that does nothing, submit to completed", ("by", "p50 ms", "p99 ms"), latencies)
-    print_table("Jobs", ("by", "worker processes", "a second", "one worker = 1", "CPU ms a job"), scaling)
+
+
+def show_end(name: str, workers: int, rate: float, base: float, cpu: float, taken: Sequence[float]) -> None:
+    cells = (name, workers, f"{rate:.0f}", ratio(rate, base), f"{cpu * 1e3:.1f}", *milliseconds(taken))
+    print("| " + " | ".join(str(cell) for cell in cells) + " |", flush=True)
 
 
 def milliseconds(taken: Sequence[float]) -> tuple[str, str]:

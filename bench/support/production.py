@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -78,6 +79,8 @@ class Program(Server):
 class Role(Program):
     """`python -m services.<feature> api|worker`, ready when its gRPC health says so."""
 
+    stop_signal: ClassVar[signal.Signals] = signal.SIGKILL  # nothing is left to finish
+
     def __init__(self, directory: Path, words: list[str], settings: Mapping[str, str]) -> None:
         own = {
             "LASTFRAME_API_KEYS": f"bench={KEY}",
@@ -100,6 +103,8 @@ class Role(Program):
 
 class Http(Program):
     """A program that answers HTTP on its port."""
+
+    stop_signal: ClassVar[signal.Signals] = signal.SIGKILL
 
     def is_ready(self) -> bool:
         with closing(http.client.HTTPConnection(HOST, self.port, timeout=2)) as connection, suppress(OSError):
