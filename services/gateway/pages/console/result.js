@@ -15,7 +15,7 @@ function picture(url, task) {
     scale = next === 0 ? 0 : Math.min(16, Math.max(0.05, next * (next === 1 ? 1 : scale || shown)));
     if (next === 1) scale = 1;
     image.style.width = scale ? `${image.naturalWidth * scale}px` : "";
-    image.style.maxWidth = scale ? "none" : "";
+    image.style.maxWidth = image.style.maxHeight = scale ? "none" : "";
     image.classList.toggle("pixels", scale > 2);
     state.textContent = scale ? `${Math.round(scale * 100)} %` : "fitted";
   }
