@@ -18,6 +18,7 @@ import pytest_asyncio
 from services.gateway.openapi import openapi_json
 from tests.conftest import Sources
 from tests.support.browser import CHROMIUM, Page, browser_page
+from tests.support.receiver import Gate
 from tests.support.suite import KEY, RunningSuite
 
 pytestmark = [
@@ -27,6 +28,7 @@ pytestmark = [
 
 FIELD_ERRORS = "[...document.querySelectorAll('.field .error')].map(e => e.textContent).filter(Boolean)"
 SNIPPET = "document.querySelector('.snippet code').textContent"
+BADGE = "document.querySelector('.task .about .badge')?.textContent"
 LIMIT_SECONDS = 30.0
 
 
@@ -54,7 +56,7 @@ async def sent(request: Page) -> dict:
 
 
 async def completed(page: Page) -> None:
-    await page.until("document.querySelector('.task .about .badge')?.textContent === 'completed'", LIMIT_SECONDS)
+    await page.until(f"{BADGE} === 'completed'", LIMIT_SECONDS)
 
 
 async def test_a_wrong_key_is_refused_and_signing_out_forgets(suite: RunningSuite) -> None:
@@ -157,6 +159,23 @@ async def test_a_movie_gives_three_files(page: Page, sources: Sources) -> None:
     assert await page.js("document.querySelectorAll('.results figure .link a').length") == 3
 
 
+async def test_progress_is_live_and_a_job_can_be_stopped(page: Page, sources: Sources) -> None:
+    with Gate(sources.files["video"].read_bytes()) as gate:
+        for path, end in (("/live.mp4", "completed"), ("/stopped.mp4", "failed")):
+            await open_view(page, "#new/last_frame", "Last frame")
+            await page.type("form input[list]", gate.url(path))
+            await page.click("form .primary")
+            await page.until(f"{BADGE} === 'processing'")
+            assert await page.js("document.querySelector('.live progress').getAttribute('aria-label')") == "Progress"
+            await page.see("fetching")
+            if end == "completed":
+                gate.let_through(path)
+            else:
+                await page.click("button[aria-label^=Cancel]")
+            await page.until(f"{BADGE} === '{end}'")
+        await page.see("Cancelled")
+
+
 async def test_tasks_are_found_retried_and_watched(page: Page, suite: RunningSuite, sources: Sources) -> None:
     suite.failed("/api/v1/process", {"video_url": sources.speech, "webhook_url": "http://127.0.0.1:9/console"})
     await open_view(page, "#tasks", "Tasks")
@@ -169,7 +188,7 @@ async def test_tasks_are_found_retried_and_watched(page: Page, suite: RunningSui
     await page.js("[...document.querySelectorAll('tbody button')].find(b => b.textContent === 'Retry').click()")
     await page.until("location.hash.startsWith('#task/')")
     await page.see("repeats")
-    await page.until("document.querySelector('.task .about .badge')?.textContent === 'failed'", LIMIT_SECONDS)
+    await page.until(f"{BADGE} === 'failed'", LIMIT_SECONDS)
     await page.see("Webhook")
 
 
