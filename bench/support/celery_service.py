@@ -2,8 +2,8 @@
 
 Runs in the peers' environment (`uvicorn celery_service:app`) and imports nothing of this repository. Same request
 model, same bearer check by digest in constant time, same judgement of the URL's text as the product's submit. A task
-is one message in the broker; there is no task record besides. PEER_BROKER, if given, is a RabbitMQ instead of that Redis
-used as safely as Celery can: a quorum queue, confirmed publishes, late acknowledgement. Results are in Redis.
+is one message in the broker; there is no task record besides. PEER_BROKER, if given, is a RabbitMQ instead of that
+Redis, used as safely as Celery can: a quorum queue, confirmed publishes, late acknowledgement. Results are in Redis.
 """
 
 from __future__ import annotations
