@@ -26,7 +26,7 @@ WEIGHTS: Mapping[str, float] = {
     "rabbitmq": 1.2,
     "redis": 2,
     "s3": 1.2,
-    "suite": 6,
+    "suite": 12,
 }
 
 

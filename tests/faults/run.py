@@ -32,7 +32,10 @@ from tests.faults.product import Embedded, Leftovers, Production
 from tests.faults.verdict import Verdict, await_webhooks, judge, settle
 from tests.support.http_server import NastyServer
 
-DEFAULTS = {"production": (10.0, 2000, Severity((2.0, 5.0))), "embedded": (4.0, 1000, Severity((5.0, 12.0)))}
+DEFAULTS = {
+    "production": (10.0, 2000, Severity((2.0, 5.0))),
+    "embedded": (4.0, 1000, Severity((5.0, 12.0), kill_share=0.8)),
+}
 """Minutes, tasks and severity of each backend's run."""
 
 ZOMBIES = Severity((1.0, 3.0), freeze_seconds=(16.0, 22.0), kill_share=0.0, only="worker")
