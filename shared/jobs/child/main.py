@@ -73,7 +73,7 @@ def _isolate(connection: int, stderr: int, server: int) -> None:
     os.umask(0o077)
     os.nice(NICENESS)
     # Under autogroup (sched(7)) niceness counts only inside a session, and sessions share the cores evenly: ten
-    # decoders would leave the service that feeds them an eleventh. Absent in most containers, rationed without privileges.
+    # decoders would leave the service that feeds them an eleventh. Not in most containers, rationed without privileges.
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(NICENESS))
     sys.stderr = io.TextIOWrapper(_LossyStderr(), errors="replace", write_through=True)
