@@ -26,6 +26,7 @@ from shared.media.join.clip import Clip, read_clip
 from shared.media.join.look import read_wishes
 from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import plan_join
+from shared.media.join.report import Copied, Reencoded
 from shared.media.join.sound import SoundTrack
 from shared.media.source import ByteSource
 from shared.media.step import AcceleratorUse, StepContext
@@ -43,15 +44,6 @@ class FileSizes(TypedDict):
     full_video: int
     video_only: int
     audio_only: int
-
-
-class Copied(TypedDict):
-    index: int
-
-
-class Reencoded(TypedDict):
-    index: int
-    reasons: list[str]
 
 
 @dataclass(frozen=True)

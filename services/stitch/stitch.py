@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
-
 from shared.errors import InvalidRequest
 from shared.media.join.clip import read_clip
 from shared.media.join.look import Wishes, read_wishes
 from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import JoinPlan, plan_join
+from shared.media.join.report import Copied, Reencoded
 from shared.media.join.sound import clips_sound, clock_error_seconds, sound_shape
 from shared.media.source import ByteSource
 from shared.media.step import AcceleratorUse, StepContext
 
 FILE_NAME = "stitched.mp4"
 FEWEST_VIDEOS, MOST_VIDEOS = 2, 10
-
-
-class Copied(TypedDict):
-    index: int
-
-
-class Reencoded(TypedDict):
-    index: int
-    reasons: list[str]
 
 
 @dataclass(frozen=True)
