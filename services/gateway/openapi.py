@@ -8,6 +8,7 @@ from functools import cache
 
 from services.gateway.openapi_examples import REPLIES, REQUESTS
 from services.gateway.openapi_schema import (
+    METADATA,
     Json,
     component_name,
     demanded,
@@ -150,7 +151,7 @@ def _place(feature: str) -> int:
 
 def _schemas(contract: Contract, rpcs: list[Rpc]) -> Json:
     requests = reachable(contract, {rpc.input_type for rpc in rpcs if any(one.body == "*" for one in rpc.bindings)})
-    replies = reachable(contract, {rpc.output_type for rpc in rpcs})
+    replies = reachable(contract, {rpc.output_type for rpc in rpcs} | set(METADATA.values()))
     shared = set(requests) & set(replies)
     if shared:
         raise ValueError(f"messages in requests and replies differ in what is required: {sorted(shared)}")

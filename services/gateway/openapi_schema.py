@@ -35,6 +35,15 @@ _WELL_KNOWN: dict[str, Json] = {
 }
 
 _TASK = "lastframe.tasks.v1.Task"
+METADATA: dict[TaskKind, str] = {
+    TaskKind.LAST_FRAME: "lastframe.tasks.v1.LastFrameMetadata",
+    TaskKind.MEDIA_LENGTH: "lastframe.tasks.v1.MediaLengthMetadata",
+    TaskKind.VIDEO_STITCH: "lastframe.tasks.v1.VideoStitchMetadata",
+    TaskKind.AUDIO_STITCH: "lastframe.tasks.v1.AudioStitchMetadata",
+    TaskKind.MUSIC_TRACK: "lastframe.tasks.v1.MusicTrackMetadata",
+    TaskKind.MOVIE_ASSEMBLY: "lastframe.tasks.v1.MovieAssemblyMetadata",
+}
+"""The message that says what `Task.metadata` holds, by kind."""
 _STATUSES = {"enum": [str(status) for status in TaskStatus]}
 _URLS = {"items": {"type": "string"}}
 _URL_ITEM = {"type": "string", "format": "uri", "maxLength": 4096}
@@ -48,6 +57,9 @@ _REFINED: dict[str, Json] = {
     f"{_TASK}.audio_urls": _URLS,
     f"{_TASK}.error_message": {"type": ["string", "null"]},
     f"{_TASK}.progress": {"minimum": 0, "maximum": 1},
+    f"{_TASK}.metadata": {
+        "anyOf": [{"$ref": f"#/components/schemas/{name.rsplit('.', 1)[1]}"} for name in METADATA.values()]
+    },
     "lastframe.stitch.v1.StitchVideosRequest.video_urls": {"items": _URL_ITEM},
     "lastframe.audio.v1.StitchAudioRequest.audio_urls": {"items": {"anyOf": [_URL_ITEM, _SILENCE_ITEM]}},
     "lastframe.tasks.v1.TaskAccepted.status": _STATUSES,

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message_factory import GetMessageClass
+from lastframe.tasks.v1 import metadata_pb2  # noqa: F401 - registers its messages
 
+from services.gateway.openapi_schema import METADATA
+from shared.tasks import TaskKind
 from tests.conftest import Sources
 from tests.support.receiver import Gate, Receiver
 from tests.support.suite import RunningSuite
@@ -157,6 +163,14 @@ def assert_times(found: Mapping[str, Any]) -> None:
         assert RFC3339_UTC.fullmatch(found[key]), (key, found[key])
 
 
+def assert_documented(metadata: Mapping[str, Any], message_name: str) -> None:
+    """The metadata is what metadata.proto says: nothing else is in it, and what is not `optional` there is in it."""
+    message = descriptor_pool.Default().FindMessageTypeByName(message_name)
+    ParseDict(metadata, GetMessageClass(message)())
+    # The compiler puts each `optional` field into a oneof of its own.
+    assert metadata.keys() >= {field.name for field in message.fields if field.containing_oneof is None}
+
+
 every_kind = pytest.mark.parametrize("name", GUIDE)
 
 
@@ -194,6 +208,7 @@ def test_a_task_from_submit_to_completion_and_webhook(suite: RunningSuite, sourc
     assert_shape(completed["metadata"], kind.metadata)
     for outer, inner in kind.nested.items():
         assert_shape(completed["metadata"][outer], inner)
+    assert_documented(completed["metadata"], METADATA[TaskKind(name)])
     assert_times(completed)
     assert completed["created_at"] <= completed["started_at"] <= completed["completed_at"]
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.edge.conftest import PICTURE, PICTURE_NAME, Edge
-from tests.support.fake_services import ASSEMBLY, FINISHED
+from tests.support.fake_services import ASSEMBLY, FINISHED, FINISHED_METADATA
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,7 +37,7 @@ async def test_absent_fields_are_absent_and_big_sizes_are_numbers(edge: Edge):
         *("task_id", "status", "kind", "video_url", "image_url", "created_at", "completed_at", "metadata")
     }
     assert task["created_at"] == "2025-08-06T10:13:05.833Z"
-    assert task["metadata"] == {"video_duration": 5.2, "file_size": 5_000_000_000, "frame_index": None}
+    assert task["metadata"] == FINISHED_METADATA
 
 
 async def test_an_assembly_has_a_null_error_message(edge: Edge):

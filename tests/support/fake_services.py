@@ -19,6 +19,7 @@ from lastframe.server.v1 import server_pb2, server_pb2_grpc, uploads_pb2_grpc
 from lastframe.stitch.v1 import stitch_pb2_grpc
 from lastframe.tasks.v1 import tasks_pb2, tasks_pb2_grpc
 
+from services.gateway.openapi_examples import TASKS
 from services.gateway.rpcs import load_contract
 from services.gateway.site import SiteService
 from shared.errors import (
@@ -126,6 +127,9 @@ class Server(server_pb2_grpc.ServerServiceServicer):
         )
 
 
+FINISHED_METADATA = TASKS["Last frame"]["metadata"] | {"file_size": 5_000_000_000}
+
+
 def finished_task(task_id: str) -> Any:
     return json_format.ParseDict(
         {
@@ -136,7 +140,7 @@ def finished_task(task_id: str) -> Any:
             "image_url": "http://127.0.0.1/media/x.jpg",
             "created_at": "2025-08-06T10:13:05.833Z",
             "completed_at": "2025-08-06T10:13:06Z",
-            "metadata": {"video_duration": 5.2, "file_size": 5_000_000_000, "frame_index": None},
+            "metadata": FINISHED_METADATA,
         },
         tasks_pb2.Task(),
     )
