@@ -47,8 +47,10 @@ lock: setup-dev ## resolve requirements/*.in again, with hashes
 	@	.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 	@		-q --upgrade requirements/$$level.in -o requirements/$$level.txt
 	@done
-	@.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	@	-q --upgrade --no-deps requirements/assets.in -o requirements/assets.txt
+	@for files in assets test-assets; do
+	@	.venv/bin/uv pip compile --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	@		-q --upgrade --no-deps requirements/$$files.in -o requirements/$$files.txt
+	@done
 
 .PHONY: stubs
 stubs: setup-test ## a wheel of nothing but protos and stubs, into dist/

@@ -31,12 +31,13 @@ if [ ! -x .venv/bin/pip ]; then
     "$python" -m venv .venv 2>/dev/null || { rm -rf .venv; apt_install python3-venv; "$python" -m venv .venv; }
 fi
 
+locks=(requirements/"$level".txt requirements/assets.txt)
+[ "$level" = runtime ] || locks+=(requirements/test-assets.txt)
 stamp=.venv/installed-$level
-wanted=$(cat requirements/"$level".txt requirements/assets.txt | sha256sum)
+wanted=$(cat "${locks[@]}" | sha256sum)
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
     echo "installing $level requirements into .venv ..."
-    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
-        -r requirements/"$level".txt -r requirements/assets.txt
+    .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes "${locks[@]/#/-r}"
     echo "$wanted" >"$stamp"
 fi
 site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
@@ -47,7 +48,10 @@ if [ "$level" != runtime ]; then
     command -v redis-server >/dev/null || missing+=(redis-server)
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
     command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    command -v chromium >/dev/null || missing+=(chromium)
     command -v curl >/dev/null || missing+=(curl)
+    command -v openssl >/dev/null || missing+=(openssl)
+    command -v node >/dev/null || missing+=(nodejs) # the guide's JavaScript
     ldconfig -p | grep -q libcurl.so.4 || missing+=(libcurl4)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "installing Debian packages for the tests: ${missing[*]} ..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -18,6 +17,7 @@ from shared.urls import OutboundPolicy
 from tests.support.connects import recorded_connects
 from tests.support.dns_server import fake_names
 from tests.support.http_server import NastyServer
+from tests.support.missing import needed
 
 LIMITS = SourceLimits(10_000_000, 2, 2, 2, 10)
 BODY = bytes(range(256)) * 12_000
@@ -146,11 +146,9 @@ async def test_proxies_of_the_environment_are_ignored(tmp_path: Path, monkeypatc
 
 
 def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl program to make a certificate")
     key, cert = folder / "key.pem", folder / "cert.pem"
     command = [
-        "openssl",
+        needed("openssl"),
         "req",
         "-x509",
         "-newkey",

@@ -1,4 +1,4 @@
-"""The console as people use it: a real browser against a real suite. Skips where there is no Chromium.
+"""The console as people use it: a real browser against a real suite.
 
 `LASTFRAME_SCREENSHOTS=DIR` keeps pictures of every view: desktop, dark, phone.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,11 @@ import pytest_asyncio
 
 from services.gateway.openapi import openapi_json
 from tests.conftest import Sources
-from tests.support.browser import CHROMIUM, Page, browser_page
+from tests.support.browser import Page, browser_page
 from tests.support.receiver import Gate
 from tests.support.suite import KEY, RunningSuite
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FIELD_ERRORS = "[...document.querySelectorAll('.field .error')].map(e => e.textContent).filter(Boolean)"
 SNIPPET = "document.querySelector('.snippet code').textContent"
@@ -221,7 +217,7 @@ VIEWS = {
 }
 
 
-async def test_every_view_is_accessible_and_fits(page: Page, suite: RunningSuite, axe: str | None) -> None:
+async def test_every_view_is_accessible_and_fits(page: Page, suite: RunningSuite, axe: str) -> None:
     """Light, dark and on a phone: axe finds nothing serious, nothing is wider than the screen."""
     tasks = suite.get("/api/v1/tasks?status=completed")["tasks"]
     newest = {task["kind"]: task["task_id"] for task in reversed(tasks)}
@@ -234,14 +230,13 @@ async def test_every_view_is_accessible_and_fits(page: Page, suite: RunningSuite
             await page.js("document.querySelectorAll('main details').forEach(d => { d.open = true; })")
             await page.js("new Promise(done => setTimeout(done, 400))")
             assert await page.js("document.documentElement.scrollWidth") <= look.get("width", 1280), (name, mode)
-            if axe is not None:
-                await page.js(axe + ";0")
-                found = await page.js(
-                    "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
-                    ".filter(one => ['serious', 'critical'].includes(one.impact))"
-                    ".map(one => [one.id, one.nodes[0].html]))"
-                )
-                assert found == [], (name, mode)
+            await page.js(axe + ";0")
+            found = await page.js(
+                "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
+                ".filter(one => ['serious', 'critical'].includes(one.impact))"
+                ".map(one => [one.id, one.nodes[0].html]))"
+            )
+            assert found == [], (name, mode)
             if kept:
                 Path(kept).mkdir(parents=True, exist_ok=True)
                 await page.picture(Path(kept, f"{name}-{mode}.png"))
@@ -255,17 +250,6 @@ async def test_nothing_broke_on_the_way(page: Page) -> None:
 
 
 @pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str | None:
-    """axe-core's source: `LASTFRAME_AXE` (axe.min.js), or from the npm registry; None where neither is to be had."""
-    if path := os.environ.get("LASTFRAME_AXE"):
-        return Path(path).read_text()
-    npm = shutil.which("npm")
-    if npm is None:
-        return None
-    folder = tmp_path_factory.mktemp("axe")
-    command = [npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(folder), "axe-core@4"]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-    except (subprocess.SubprocessError, OSError):
-        return None
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+def axe() -> str:
+    """axe-core's source."""
+    return files("axe_playwright_python").joinpath("axe.min.js").read_text()

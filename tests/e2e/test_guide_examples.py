@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Sources
+from tests.support.missing import needed
 from tests.support.suite import KEY, RunningSuite
 
 EXAMPLES = Path(__file__).with_name("guide_examples")
@@ -45,8 +45,7 @@ def adapted(name: str, suite: RunningSuite, sources: Sources) -> str:
 def programs(suite: RunningSuite, sources: Sources) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """All at once, for they sleep up to five seconds between two looks at the status."""
     commands = {name: [sys.executable, "-c"] for name in SAID if name.endswith(".py.txt")}
-    if shutil.which("node"):
-        commands["last_frame.js"] = ["node", "-e"]
+    commands["last_frame.js"] = [needed("node"), "-e"]
     running = {}
     for name, command in commands.items():
         program = adapted(name, suite, sources).replace("$LAST_FRAME_API_KEY", KEY)
@@ -63,8 +62,6 @@ def programs(suite: RunningSuite, sources: Sources) -> Iterator[dict[str, subpro
 
 @pytest.mark.parametrize("name", SAID)
 def test_the_programs(programs: dict[str, subprocess.Popen[str]], name: str) -> None:
-    if name not in programs:
-        pytest.skip("node is not installed")
     said, _ = programs[name].communicate(timeout=60)
     assert programs[name].returncode == 0, said
     assert re.fullmatch(SAID[name], said), said
@@ -72,8 +69,7 @@ def test_the_programs(programs: dict[str, subprocess.Popen[str]], name: str) -> 
 
 @pytest.mark.parametrize("name", SUBMITS)
 def test_the_curl_commands(suite: RunningSuite, sources: Sources, name: str) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    needed("curl")
     submit, _, check = adapted(name, suite, sources).partition("# Check status")
 
     def shell(script: str) -> dict[str, str]:

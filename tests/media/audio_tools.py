@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-import pytest
 
 from shared.media.audio import Block
+from tests.support.missing import needed
 
 
 def sine(hertz: float, seconds: float, rate: int, level: float = 0.5, phase: float = 0.0) -> Block:
@@ -66,12 +64,8 @@ def declared_samples(path: Path) -> int:
 
 
 def ffmpeg() -> str:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("ffmpeg, the independent meter, is not installed")
-        pytest.skip("ffmpeg, the independent meter, is not installed")
-    return program
+    """The independent meter."""
+    return needed("ffmpeg")
 
 
 def ebur128(path: Path) -> tuple[float, float]:

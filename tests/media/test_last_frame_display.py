@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import struct
 import subprocess
 from fractions import Fraction
@@ -18,6 +16,7 @@ from services.frames.last_frame import extract
 from shared.media.source import FileSource
 from shared.media.step import StepContext
 from tests.media.test_last_frame_matrix import picture
+from tests.support.missing import needed
 
 ONE = 65536
 ORIENTATIONS = [
@@ -28,12 +27,8 @@ ORIENTATIONS = [
 
 @pytest.fixture
 def ffmpeg() -> str:
-    program = shutil.which("ffmpeg")
-    if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("ffmpeg is needed as an independent judge")
-        pytest.skip("ffmpeg is not installed")
-    return program
+    """The independent judge."""
+    return needed("ffmpeg")
 
 
 def turned_clip(path: Path, matrix: tuple[int, int, int, int], aspect: Fraction) -> None:

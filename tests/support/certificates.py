@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.missing import needed
 
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
@@ -15,8 +14,6 @@ class Issuer:
     """A private certificate authority in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("openssl is not installed")
         self._directory = directory
         directory.mkdir(parents=True)
         self._run("req", "-x509", *_CURVE, "-keyout", "ca.key", "-out", "ca.crt", "-days", "2", "-subj", "/CN=issuer")
@@ -34,4 +31,6 @@ class Issuer:
         return into
 
     def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self._directory, check=True, capture_output=True, timeout=30)
+        subprocess.run(
+            [needed("openssl"), *arguments], cwd=self._directory, check=True, capture_output=True, timeout=30
+        )
