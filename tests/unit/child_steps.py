@@ -93,6 +93,23 @@ def read_in_threads(context: StepContext, source: ByteSource) -> Attempt:
     return Attempt("".join(found[number].decode() for number in range(8)))
 
 
+def name_threads(context: StepContext) -> Attempt:
+    """What CUDA's start does: each new thread's name is written into this process's own /proc."""
+    outcomes: list[str] = []
+
+    def work() -> None:
+        path = Path(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/comm")
+        outcomes.append(_try(lambda: path.write_text("cuda-EvtHandlr")).outcome)
+        outcomes.append(_try(lambda: Path("/proc/self/maps").read_text() != "").outcome)
+
+    for _ in range(3):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    outcomes.append(_try(lambda: Path(f"/proc/{os.getppid()}/task/{os.getppid()}/comm").write_text("x")).outcome)
+    return Attempt(" ".join(outcomes))
+
+
 def phases(context: StepContext, count: int) -> Attempt:
     for number in range(count):
         context.progress("even" if number % 2 else "odd", number / count)

@@ -15,7 +15,8 @@ import pytest
 
 from shared.jobs.child import ChildPool
 from shared.jobs.sandbox import SandboxUnavailable, landlock, probe_sandbox, seccomp
-from tests.unit.child_pool import needs_sandbox
+from tests.unit import child_steps
+from tests.unit.child_pool import needs_sandbox, started_pool
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS, 0x80000000
 OWN = 4242
@@ -157,3 +158,16 @@ def test_older_kernels_confine_as_far_as_they_can(tmp_path: Path, abi: int, acce
     assert answer.stderr == ""
     assert answer.stdout.split() == ["read" if abi == 0 else "refused"] * 2 + ["offline", str(abi)]
     assert (tmp_path / "own").exists()
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("accelerator", "own"), [("cpu", "refused:PermissionError refused:PermissionError"), ("cuda", "done:14 done:True")]
+)
+async def test_cuda_may_name_its_own_threads_and_nobody_elses(tmp_path: Path, accelerator: str, own: str) -> None:
+    """The NVIDIA driver's cuInit ends with error 304 where it cannot; a step without a GPU has no such right."""
+    async with started_pool() as pool:
+        attempt = await pool.run(
+            child_steps.name_threads, arguments={}, scratch=tmp_path, deadline_seconds=20.0, accelerator=accelerator
+        )
+    assert attempt.outcome == " ".join([own] * 3 + ["refused:PermissionError"])

@@ -131,8 +131,12 @@ def _rules(world: Confinement) -> Iterable[tuple[Path, int]]:
 
 
 def _cuda_rules() -> Iterable[tuple[Path, int]]:
+    """What `cuInit` opens. It names its threads by writing `/proc/self/task/TID/comm`, and ends with error 304 where it
+    may not (NVIDIA/OpenShell#710, nolabs-ai/nono#924); `self` is this very process, because the rules are made in it.
+    """
     for node in Path("/dev").glob("nvidia*"):
         yield node, landlock.DEVICE
-    for path in ("/proc/driver/nvidia", "/proc/devices", "/proc/meminfo", "/proc/modules", "/sys/module", "/sys/bus",
-                 "/sys/devices", "/usr/share/nvidia", "/usr/local/nvidia"):  # fmt: skip
+    yield Path("/proc/self/task"), landlock.READ_WRITE
+    for path in ("/proc/self", "/proc/driver/nvidia", "/proc/devices", "/proc/meminfo", "/proc/modules", "/proc/sys/vm",
+                 "/sys/module", "/sys/bus", "/sys/devices", "/usr/share/nvidia", "/usr/local/nvidia"):  # fmt: skip
         yield Path(path), landlock.READ_ONLY
