@@ -303,6 +303,9 @@ def the_broker_is_named_alike(objects: list[Object]) -> Iterator[str]:
     for item in of_kind(objects, "Vhost", "User", "Permission"):
         if item["spec"]["rabbitmqClusterReference"]["name"] not in clusters:
             yield f"{title(item)}: its RabbitmqCluster does not exist"
+    for item in of_kind(objects, "Vhost"):
+        if item["spec"].get("defaultQueueType", "classic") != "classic":
+            yield f"{title(item)}: dead letters in a queue of another type than classic end after twenty looks"
     for item in of_kind(objects, "Permission"):
         if item["spec"]["vhost"] not in vhosts:
             yield f"{title(item)}: its vhost does not exist"

@@ -253,6 +253,11 @@ def a_broker_that_takes_long_jobs_away(objects: list[Object]) -> None:
 
 
 @mistake("invariants")
+def dead_letters_that_end_after_twenty_looks(objects: list[Object]) -> None:
+    get(objects, "Vhost", "lastframe")["spec"]["defaultQueueType"] = "quorum"
+
+
+@mistake("invariants")
 def no_pause_before_the_end(objects: list[Object]) -> None:
     del container(objects, "frames-api")["lifecycle"]
 
