@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from shared import metrics
 from shared.errors import Cancelled, Conflict, NotFound, Unavailable
 from shared.jobs.routing import pool_for
 from shared.ports import JobQueue, LiveState, TaskFilter, TaskStore
@@ -144,7 +145,7 @@ class Ledger:
         ended = await self.store.cancel(task.task_id, Failure(Cancelled.default_word, "The task was cancelled"))
         if ended is None:
             raise Conflict(f"The task already ended as {task.status.value}", word="already_finished")
-        await self.live.publish(ended)
+        await self._announce_end(ended)
         return self._dated(ended)
 
     async def forget(self, task: Task) -> None:
@@ -188,13 +189,14 @@ class Ledger:
         """Ends the task, unless this worker was replaced (then None)."""
         ended = await self.store.settle(task.task_id, task.fence, outcome)
         if ended is not None:
-            await self.live.publish(ended)
+            await self._announce_end(ended)
         return ended
 
     async def retry(self, task: Task, failure: Failure, delay_seconds: float) -> None:
         """Gives the task back after a failure that another attempt may not meet."""
         pending = await self.store.give_back(task.task_id, task.fence, delay_seconds=delay_seconds, failure=failure)
         if pending is not None:
+            metrics.task_retries.labels(task.kind, failure.word).inc()
             await self._offer(pending, delay_seconds)
             await self.live.publish(pending)
 
@@ -208,9 +210,16 @@ class Ledger:
     async def reoffer(self, tasks: Collection[Task]) -> None:
         """Announces tasks that the store itself moved (expired leases, repaired publishes)."""
         for task in tasks:
+            if task.status.is_terminal:
+                await self._announce_end(task)
+                continue
             if task.status is TaskStatus.PENDING:
                 await self._offer(task)
             await self.live.publish(task)
+
+    async def _announce_end(self, task: Task) -> None:
+        metrics.tasks_finished.labels(task.kind, task.failure.word if task.failure else "").inc()
+        await self.live.publish(task)
 
     def _dated(self, task: Task) -> Task:
         if self.retention is None or task.completed_at is None:

@@ -19,6 +19,7 @@ from shared.errors import Conflict, LastFrameError, MediaCrashed, ProcessingTime
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobContext, JobLimits
 from shared.jobs.ledger import Ledger
+from shared.jobs.scratch import scratch_bytes, sweep_scratch
 from shared.ports import Hint, ObjectStore, SourceOpener
 from shared.tasks import Failure, Outcome, Success, Task, TaskKind
 from shared.tracing import span
@@ -103,6 +104,8 @@ class Runner:
         self._objects = objects
         self._free = asyncio.Semaphore(settings.slots)
         metrics.job_slots.set(settings.slots)
+        for kind in jobs:
+            metrics.child_crashes.labels(kind)  # from 0 on: a series that begins at 1 has not increased
         self._runs: dict[str, _Run] = {}
         self._draining = asyncio.Event()
         self._taking: asyncio.Task[None] | None = None
@@ -117,6 +120,7 @@ class Runner:
     async def run(self) -> None:
         """Takes work until drained or cancelled; a fault of the queue or store is outlasted, not raised."""
         sweep_scratch(self._settings.scratch_root)
+        metrics.scratch_bytes.set_function(lambda: scratch_bytes(self._settings.scratch_root))
         async with asyncio.TaskGroup() as group:
             beat = group.create_task(self._beat())
             self._taking = group.create_task(self._take())
@@ -179,6 +183,7 @@ class Runner:
         if hint.task_id is None:
             _ = hint.done() if claimed else hint.later(0.0)
             return
+        metrics.redeliveries.inc()
         task = await self._ledger.store.get(hint.task_id)
         if task is None or task.status.is_terminal:
             hint.done()
@@ -250,6 +255,7 @@ class Runner:
             return
         with contextlib.suppress(Unavailable):
             if settled:
+                _measure_success(task, success, context)
                 await context.sweep_predecessors()
             else:
                 bound.warning("job_replaced")
@@ -352,8 +358,7 @@ class Runner:
             run.lost = run.cancel()
 
 
-def _count_success(task: Task, success: Success, context: JobContext) -> None:
-    metrics.tasks_finished.labels(task.kind, "").inc()
+def _measure_success(task: Task, success: Success, context: JobContext) -> None:
     metrics.job_seconds.labels(task.kind, "completed").observe(context.elapsed_seconds)
     for phase, seconds in success.metadata.get("phase_seconds", {}).items():
         metrics.job_phase_seconds.labels(task.kind, phase).observe(seconds)
@@ -361,10 +366,3 @@ def _count_success(task: Task, success: Success, context: JobContext) -> None:
 
 def span_facts(task: Task) -> dict[str, str | int]:
     return {"lastframe.task_id": task.task_id, "lastframe.attempt": task.attempt, "lastframe.fence": task.fence}
-
-
-def sweep_scratch(root: Path) -> None:
-    """Deletes what a crash left; called before the first claim, when nothing of this worker's runs."""
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for leftover in root.iterdir():
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -68,6 +68,7 @@ class WebhookDelivery:
         self._sender = sender
         self._secret = secret
         self._retry_delays_seconds = tuple(retry_delays_seconds)
+        metrics.webhook_attempts.labels("given_up")  # from 0 on: a series that begins at 1 has not increased
 
     async def run(self) -> None:
         slots = asyncio.Semaphore(CONCURRENT_DELIVERIES)

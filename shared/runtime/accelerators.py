@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import structlog
 
@@ -12,7 +12,7 @@ from shared import metrics
 from shared.errors import ConfigurationError, LastFrameError
 from shared.jobs.child import ChildPool
 from shared.media.accelerator import probe
-from shared.media.step import Accelerators
+from shared.media.step import Accelerators, FallbackReason
 from shared.ports import GpuMeter
 
 log = structlog.get_logger(__name__)
@@ -41,6 +41,8 @@ async def find_accelerators(children: ChildPool, wanted: Literal["auto", "cpu", 
         raise ConfigurationError("LASTFRAME_ACCELERATOR=cuda, but " + "; ".join(found.findings))
     metrics.accelerator_available.labels("nvdec").set(found.nvdec)
     metrics.accelerator_available.labels("nvenc").set(found.nvenc)
+    for reason in get_args(FallbackReason):
+        metrics.accelerator_fallbacks.labels(reason)  # from 0 on: a series that begins at 1 has not increased
     return found
 
 
