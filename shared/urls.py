@@ -136,17 +136,18 @@ def parse_redirect(base: WebUrl, location: str, policy: OutboundPolicy) -> WebUr
     return target
 
 
-def check_url(url: str, *, field: str, word: str, policy: OutboundPolicy) -> None:
+def check_url(url: str, *, field: str, word: str, policy: OutboundPolicy, is_source: bool = False) -> None:
     """Judge a submitted URL before a task is made of it; names are judged again, by address, when they are dialled.
 
     Args:
         field: the request field, e.g. `video_urls[3]`.
         word: the error word, e.g. `invalid_video_url`.
+        is_source: it may also be one of this suite's own results.
 
     Raises:
         InvalidRequest: with `word`, naming `field`.
     """
-    if policy.own_result(url) is not None:
+    if is_source and policy.own_result(url) is not None:
         return
     try:
         parse(url, policy)

@@ -28,7 +28,13 @@ def gateway_feature(settings: Settings, backends: Backends, sandbox: str | None)
     )
 
     def register(submitter: Submitter, ledger: Ledger, server: grpc.aio.Server) -> None:
-        tasks = TasksService(ledger, backends.objects, backends.policy, submitter.accept)
+        tasks = TasksService(
+            ledger,
+            backends.objects,
+            backends.policy,
+            submitter.accept,
+            watches_of_one_key=settings.max_watches_per_key,
+        )
         tasks_pb2_grpc.add_TasksServiceServicer_to_server(tasks, server)
         server_pb2_grpc.add_ServerServiceServicer_to_server(server_service, server)
         server_pb2_grpc.add_SiteServiceServicer_to_server(SiteService(settings.media_origins), server)

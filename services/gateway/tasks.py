@@ -12,6 +12,7 @@ from shared.jobs.ledger import Ledger
 from shared.jobs.retention import delete_task
 from shared.ports import ObjectStore, TaskFilter
 from shared.rpc.call import current_call, current_caller
+from shared.rpc.limits import Places
 from shared.rpc.render import task_message
 from shared.rpc.submit import accepted
 from shared.tasks import Submission, Task, TaskKind, TaskStatus
@@ -25,6 +26,7 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
 
     Args:
         accept: as the Submitter has it: the ledger's `submit` behind the caller's limits.
+        watches_of_one_key: at once in this process; 0 for no limit.
     """
 
     def __init__(
@@ -33,11 +35,14 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
         objects: ObjectStore,
         policy: OutboundPolicy,
         accept: Callable[[Submission], Awaitable[Task]],
+        *,
+        watches_of_one_key: int = 0,
     ) -> None:
         self._ledger = ledger
         self._accept = accept
         self._objects = objects
         self._policy = policy
+        self._watches = Places("watches", of_one_key=watches_of_one_key)
 
     async def GetTask(self, request: tasks_pb2.GetTaskRequest, context: Any) -> tasks_pb2.Task:
         return task_message(await self._ledger.get(request.task_id, current_caller().visible_owner))
@@ -60,8 +65,10 @@ class TasksService(tasks_pb2_grpc.TasksServiceServicer):
         )
 
     async def WatchTask(self, request: tasks_pb2.WatchTaskRequest, context: Any) -> AsyncIterator[tasks_pb2.Task]:
-        async for task in self._ledger.watch(request.task_id, current_caller().visible_owner):
-            yield task_message(task)
+        caller = current_caller()
+        with self._watches.held(caller.name):
+            async for task in self._ledger.watch(request.task_id, caller.visible_owner):
+                yield task_message(task)
 
     async def CancelTask(self, request: tasks_pb2.CancelTaskRequest, context: Any) -> tasks_pb2.Task:
         owner = current_caller().visible_owner

@@ -13,12 +13,14 @@ from typing import IO, Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from lastframe.server.v1 import uploads_pb2, uploads_pb2_grpc
 
-from shared.errors import InvalidRequest, Overloaded, Unavailable
+from shared.errors import InvalidRequest, Unavailable
 from shared.ports import ObjectStore
+from shared.rpc.call import current_caller
+from shared.rpc.limits import Places
 from shared.uploads import new_upload_name
 
 AT_ONCE = 16  # uploads; each may hold its whole size on the disk
-FULL_RETRY_SECONDS = 5.0
+AT_ONCE_OF_ONE_KEY = 8  # so that one that drips sixteen leaves room for others
 BINARY = "bin"
 
 # What may be served from beside the console: nothing that a browser would run.
@@ -54,24 +56,20 @@ class UploadsService(uploads_pb2_grpc.UploadsServiceServicer):
         self._objects = objects
         self._max_bytes = max_bytes
         self._scratch = scratch
-        self._under_way = 0
+        self._places = Places("uploads", of_one_key=AT_ONCE_OF_ONE_KEY, of_all=AT_ONCE)
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[uploads_pb2.UploadFileRequest], context: Any
     ) -> uploads_pb2.UploadedFile:
         """Raises `Overloaded`, `InvalidRequest` (`file_too_large`, or nothing was sent) and `Unavailable`."""
-        if self._under_way >= AT_ONCE:
-            raise Overloaded("Too many uploads at once", retry_after_seconds=FULL_RETRY_SECONDS)
-        self._under_way += 1
-        try:
-            self._scratch.mkdir(parents=True, exist_ok=True)
-            # Nameless, so that a kill leaves nothing behind.
-            with tempfile.TemporaryFile(dir=self._scratch) as file:
-                return await self._stored(request_iterator, file)
-        except OSError as error:
-            raise Unavailable("The file could not be stored") from error
-        finally:
-            self._under_way -= 1
+        with self._places.held(current_caller().name):
+            try:
+                self._scratch.mkdir(parents=True, exist_ok=True)
+                # Nameless, so that a kill leaves nothing behind.
+                with tempfile.TemporaryFile(dir=self._scratch) as file:
+                    return await self._stored(request_iterator, file)
+            except OSError as error:
+                raise Unavailable("The file could not be stored") from error
 
     async def _stored(
         self, pieces: AsyncIterator[uploads_pb2.UploadFileRequest], file: IO[bytes]

@@ -1,10 +1,12 @@
-"""What one key may ask of the suite: calls a second, and tasks that are not finished."""
+"""What one key may ask of the suite: calls a second, calls that last, and tasks that are not finished."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 from shared.errors import Overloaded
 from shared.rpc.call import Call
@@ -12,6 +14,7 @@ from shared.tasks import Submission, Task
 
 RECOUNT_SECONDS = 1.0
 TASKS_RETRY_SECONDS = 5.0
+PLACES_RETRY_SECONDS = 5.0
 
 Take = Callable[[str, float, int], Awaitable[float]]
 Unfinished = Callable[[str | None], Awaitable[int]]
@@ -40,6 +43,40 @@ class RateLimit:
                 f"This key may make {self._rate_per_second:g} calls a second; come back in {wait:.3g} s",
                 retry_after_seconds=wait,
             )
+
+
+class Places:
+    """Room for calls that last, in this process: the rate of calls does not bound how many of them there are at once.
+
+    Args:
+        what: the calls, for the client: `uploads`.
+        of_one_key: 0 for no limit.
+        of_all: of all keys together; 0 for no limit.
+    """
+
+    def __init__(self, what: str, *, of_one_key: int, of_all: int = 0) -> None:
+        self._what = what
+        self._of_one_key = of_one_key
+        self._of_all = of_all
+        self._held: Counter[str] = Counter()
+
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        """A place until the end of the block. Raises `Overloaded`."""
+        if self._of_one_key and self._held[key] >= self._of_one_key:
+            self._refuse(f"This key has {self._of_one_key} {self._what} under way, the most that are allowed at once")
+        if self._of_all and self._held.total() >= self._of_all:
+            self._refuse(f"There are {self._of_all} {self._what} under way, the most that are taken at once")
+        self._held[key] += 1
+        try:
+            yield
+        finally:
+            self._held[key] -= 1
+            if not self._held[key]:
+                del self._held[key]
+
+    def _refuse(self, detail: str) -> None:
+        raise Overloaded(detail, retry_after_seconds=PLACES_RETRY_SECONDS)
 
 
 class _Owner:

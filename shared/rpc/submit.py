@@ -26,7 +26,7 @@ class Submitter:
 
     def check_source(self, url: str, field: str, word: str) -> None:
         """Raises `InvalidRequest` with `word`, naming `field`, when no source can be fetched from this URL."""
-        check_url(url, field=field, word=word, policy=self.policy)
+        check_url(url, field=field, word=word, policy=self.policy, is_source=True)
 
     async def submit(
         self,

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     rate_limit_per_second: float = Field(1000.0, ge=0, description="calls of one key; 0: no limit")
     rate_limit_burst: int = Field(2000, ge=1, description="calls of one key that may come at once")
     max_tasks_per_key: int = Field(10_000, ge=0, description="pending and processing tasks of one key; 0: no limit")
+    max_watches_per_key: int = Field(500, ge=0, description="event streams of one key at once, a process; 0: no limit")
     max_concurrent_tasks: int = Field(10, ge=1, le=1000)
     worker_slots: int = Field(0, ge=0, description="jobs at once in one worker process; 0: max_concurrent_tasks")
     max_input_bytes: int = Field(500 * 1024 * 1024, ge=1)

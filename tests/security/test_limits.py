@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import pytest
 
+from services.gateway.edge.routes import clusters
+from services.gateway.rpcs import load_contract
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.gcra import LocalBuckets
 from shared.backends.unguessable_names import UnguessableNames
@@ -14,6 +17,7 @@ from shared.errors import Overloaded
 from shared.rpc.call import Call
 from shared.rpc.keys import Caller
 from shared.rpc.limits import RECOUNT_SECONDS, RateLimit, TaskLimit
+from shared.runtime.settings import Settings
 from shared.tasks import Submission, Task, TaskKind, TaskStatus, new_task_id
 from tests.support.http_server import NastyServer
 from tests.support.suite import RunningSuite
@@ -140,3 +144,37 @@ def test_a_client_is_told_429_with_the_word_and_when_to_come_back(tmp_path, sour
         assert {(reply.status_code, reply.json()["error"]) for reply in limited} == {(429, "rate_limited")}
         assert all(int(reply.headers["retry-after"]) >= 1 for reply in limited)
         assert suite.call("GET", "/health", key=None).status_code == 200
+
+
+def test_a_key_that_watches_too_much_is_refused_and_others_are_served(tmp_path, sources: NastyServer):
+    stalled = sources.serve("/watched.mp4", bytes(100_000), stall_after=1000, ranges=False)
+    bob = KEY[::-1] + "b"
+    with RunningSuite(
+        tmp_path / "suite",
+        api_keys=f"alice={KEY},bob={bob}",
+        allow_private_sources="1",
+        max_watches_per_key="20",
+        drain_seconds="0",
+    ) as suite:
+        path = f"/api/v1/tasks/{suite.submit('/api/v1/length', {'media_url': stalled}, key=KEY)}/events"
+        watches = [suite.call("GET", path, key=KEY, stream=True) for _ in range(20)]
+        assert {reply.status_code for reply in watches} == {200}
+        refused = suite.call("GET", path, key=KEY)
+        assert (refused.status_code, refused.json()["error"]) == (429, "rate_limited")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert suite.call("GET", "/api/v1/tasks/recent", key=bob).status_code == 200
+        watches.pop().close()
+        deadline = time.monotonic() + 10
+        while (again := suite.call("GET", path, key=KEY, stream=True)).status_code == 429:
+            assert time.monotonic() < deadline, "a watch that ended still holds its place"
+            time.sleep(0.1)
+        for watch in (*watches, again):
+            watch.close()
+
+
+def test_one_key_s_watches_are_a_small_part_of_what_the_edge_carries():
+    """Every call that is under way counts, whosever it is: when the last one is taken, all keys are answered 503."""
+    contract = load_contract()
+    for cluster in clusters(contract, {feature: [] for feature in contract.features}, None):
+        (thresholds,) = cluster["circuit_breakers"]["thresholds"]
+        assert thresholds["max_requests"] >= 10 * Settings.model_fields["max_watches_per_key"].default

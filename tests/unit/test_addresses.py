@@ -204,6 +204,14 @@ def test_malformed_urls(url: str, sentence: str) -> None:
     assert caught.value.detail.startswith("video_urls[2] must ")
 
 
+def test_an_own_result_is_a_source_but_no_webhook() -> None:
+    policy = OutboundPolicy(own_results_url="http://127.0.0.1:8000/media/")
+    url = "http://127.0.0.1:8000/media/68932ab1f918707cd6188d5f.mp4"
+    check_url(url, field="video_url", word="invalid_video_url", policy=policy, is_source=True)
+    with pytest.raises(InvalidRequest, match="private"):
+        check_url(url, field="webhook_url", word="invalid_webhook_url", policy=policy)
+
+
 @pytest.mark.parametrize(
     ("url", "text"),
     [

@@ -11,12 +11,14 @@ import pytest
 from google.api.httpbody_pb2 import HttpBody
 from lastframe.server.v1 import uploads_pb2
 
-from services.gateway.uploads import AT_ONCE, CONTENT_TYPES, UploadsService, extension_of
+from services.gateway.uploads import AT_ONCE, AT_ONCE_OF_ONE_KEY, CONTENT_TYPES, UploadsService, extension_of
 from shared.backends.embedded import media_server
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.unguessable_names import UnguessableNames
 from shared.errors import Overloaded
 from shared.jobs.retention import delete_expired_uploads
+from shared.rpc.call import Call, set_current_call
+from shared.rpc.keys import Caller
 from shared.uploads import expiry_of, new_upload_name
 from shared.urls import OutboundPolicy
 
@@ -76,7 +78,7 @@ async def test_what_is_due_is_deleted_also_beside_derived_names(tmp_path: Path) 
     assert await objects.names("", 10) == [late]
 
 
-async def test_only_so_many_at_once(tmp_path: Path) -> None:
+async def test_only_so_many_at_once_and_not_all_of_one_key(tmp_path: Path) -> None:
     objects = FileObjects(tmp_path / "media", "http://media")
     await objects.open()
     service = UploadsService(objects, max_bytes=1000, scratch=tmp_path / "scratch")
@@ -86,10 +88,18 @@ async def test_only_so_many_at_once(tmp_path: Path) -> None:
         yield uploads_pb2.UploadFileRequest(file=HttpBody(data=b"x"))
         await go_on.wait()
 
-    running = [asyncio.create_task(service.UploadFile(pieces(), None)) for _ in range(AT_ONCE)]
+    async def upload(key: str) -> uploads_pb2.UploadedFile:
+        set_current_call(Call(Caller(key)))
+        return await service.UploadFile(pieces(), None)
+
+    running = [asyncio.create_task(upload("alice")) for _ in range(AT_ONCE_OF_ONE_KEY)]
     await asyncio.sleep(0.05)
-    with pytest.raises(Overloaded):
-        await service.UploadFile(pieces(), None)
+    with pytest.raises(Overloaded, match="This key has 8 uploads"):
+        await upload("alice")
+    running += [asyncio.create_task(upload("bob")) for _ in range(AT_ONCE - AT_ONCE_OF_ONE_KEY)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded, match="There are 16 uploads"):
+        await upload("carol")
     go_on.set()
     assert len({stored.url for stored in await asyncio.gather(*running)}) == AT_ONCE
-    assert (await service.UploadFile(pieces(), None)).size_bytes == 1
+    assert (await upload("alice")).size_bytes == 1

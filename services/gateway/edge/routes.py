@@ -150,7 +150,14 @@ def _cluster(name: str, endpoints: list[Json]) -> Json:
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "circuit_breakers": {
             "thresholds": [
-                {"max_connections": 128, "max_pending_requests": 256, "max_requests": 1024, "max_retries": 8}
+                {
+                    # Each watch is a request, and each slow download of a result a connection (files come by HTTP/1):
+                    # what one caller may hold is limited behind this, and must not be all that there is.
+                    "max_connections": 4096,
+                    "max_pending_requests": 1024,
+                    "max_requests": 8192,
+                    "max_retries": 8,
+                }
             ]
         },
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
