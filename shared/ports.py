@@ -239,7 +239,11 @@ class ObjectStore(Protocol):
     async def close(self) -> None: ...
 
     async def put(self, path: Path, name: str, content_type: str) -> str:
-        """Stores a file and returns its public URL. A name is written once; writing it again raises `Conflict`."""
+        """Stores a file and returns its public URL. A name that exists raises `Conflict` and stays as it was.
+
+        A name has one writer: it carries the task and the fence, or random bits. Of several at once one should win;
+        that what is there is one writer's and whole is all that every store can promise.
+        """
         ...
 
     async def url(self, name: str) -> str: ...

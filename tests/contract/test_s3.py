@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from botocore.exceptions import ClientError
 
 from deploy.stack.process import free_ports
 from deploy.stack.servers import S3
@@ -88,12 +89,48 @@ async def test_a_big_file_does_not_replace_another(store: S3Objects, server: S3,
     assert not server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads")
 
 
-async def test_of_two_big_files_at_once_one_wins_whole(store: S3Objects, tmp_path: Path, name: str) -> None:
+async def test_a_name_that_is_taken_while_parts_are_sent_is_not_replaced(
+    store: S3Objects, server: S3, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = big_file(tmp_path)
+    send_parts = store._send_parts
+
+    async def send_slowly(*arguments: Any) -> Any:
+        parts = await send_parts(*arguments)
+        server.client().put_object(Bucket=server.bucket, Key=name, Body=b"first")
+        return parts
+
+    monkeypatch.setattr(store, "_send_parts", send_slowly)
+    with pytest.raises(Conflict):
+        await store.put(path, name, "video/mp4")
+    assert (await fetch(await store.url(name)))[2] == b"first"
+    assert not server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads")
+
+
+async def test_of_two_big_files_at_once_one_is_there_whole(store: S3Objects, tmp_path: Path, name: str) -> None:
     files = [big_file(tmp_path, seed=seed) for seed in (1, 2)]
     answers = await asyncio.gather(*(store.put(path, name, "video/mp4") for path, _ in files), return_exceptions=True)
-    assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "str"]
-    winner = next(number for number, answer in enumerate(answers) if isinstance(answer, str))
-    assert (await fetch(await store.url(name)))[2] == files[winner][1]
+    assert {type(answer) for answer in answers} <= {str, Conflict}
+    kept = (await fetch(await store.url(name)))[2]
+    writer = [content for _, content in files].index(kept)
+    assert isinstance(answers[writer], str)  # whoever was refused left nothing
+
+
+async def test_a_write_refused_for_one_under_way_is_tried_again(
+    store: S3Objects, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+
+    async def refuse(**_: Any) -> Any:
+        answer = {"Error": {"Code": "ConditionalRequestConflict"}, "ResponseMetadata": {"HTTPStatusCode": 409}}
+        raise ClientError(answer, "PutObject")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store._client, "put_object", refuse)
+        with pytest.raises(Unavailable):  # not Conflict: nothing has the name
+            await store.put(path, name, "video/mp4")
+    await store.put(path, name, "video/mp4")
 
 
 async def test_a_repeat_of_our_own_lost_answer_is_no_conflict(
