@@ -326,6 +326,20 @@ def test_an_edit_list_that_hides_frames_is_honoured(bench: Bench) -> None:
     check_sync(seen, [trimmed, whole], [0.0, 1.0])
 
 
+def test_a_recording_that_begins_between_key_frames_starts_at_its_first_picture(bench: Bench) -> None:
+    whole = bench.clip(suffix="ts", frames=60, gop=20, flash_frame=50)
+    recording = bench.folder / "tuned_in.ts"
+    data = whole.read_bytes()
+    recording.write_bytes(data[len(data) // 188 // 4 * 188 :])  # MPEG-TS packets have 188 bytes
+    own = look_at(recording)
+    assert 20 <= len(own.pts) < 50
+    done, path = bench.stitch([whole, recording])
+    check(done, path)
+    assert done.frames == 60 + len(own.pts)
+    assert "it does not begin with a picture that can be decoded" in done.reencoded[0]["reasons"]
+    check_sync(look_at(path), [whole, recording], [0.0, 2.0])
+
+
 def test_what_cannot_be_used_is_named(bench: Bench) -> None:
     good = bench.clip(frames=5, flash_frame=None)
     broken = bench.folder / "broken.mp4"

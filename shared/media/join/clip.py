@@ -10,6 +10,7 @@ from math import atan2, degrees
 from typing import Any, cast
 
 import av
+import av.error
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -167,11 +168,10 @@ class _Scan:
 
     def run(self, limit_seconds: float | None) -> None:
         pts: list[int] = []
-        last_pts, last_duration, kept, frames_left = None, 0, 0, True
+        last_pts, last_duration, kept = None, 0, 0
         for packet in self._packets():
-            if frames_left and self.first_frame is None:
-                frames = self._stream.codec_context.decode(packet)
-                self.first_frame = frames[0] if frames else None
+            if self.first_frame is None:
+                self._decode(packet)
             if packet.is_corrupt:
                 self._obstacle("the file is damaged")
             if packet.is_discard:
@@ -186,8 +186,23 @@ class _Scan:
             if last_pts is None or packet.pts > last_pts:
                 last_pts, last_duration = packet.pts, packet.duration or 0
         if self.first_frame is None:
-            self.first_frame = next(iter(self._stream.codec_context.decode(None)), None)
-        self.times = self._times(pts, kept, last_duration)
+            self._decode(None)
+        self.times = self._times(self._from_first_frame(pts), kept, last_duration)
+
+    def _decode(self, packet: av.Packet[VideoStream] | None) -> None:
+        """Recordings may begin in the midst of a group of pictures: what comes before its end cannot be decoded."""
+        try:
+            self.first_frame = next(iter(self._stream.codec_context.decode(packet)), None)
+        except av.error.InvalidDataError:
+            self._obstacle("it does not begin with a picture that can be decoded")
+
+    def _from_first_frame(self, pts: list[int]) -> list[int]:
+        """Without the pictures that no decoder shows, because what they refer to lies before the clip."""
+        first = self.first_frame.pts if self.first_frame is not None and self.is_timed else None
+        shown = pts if first is None else [time for time in pts if time >= first]
+        if len(shown) < len(pts):
+            self._obstacle("it does not begin with a picture that can be decoded")
+        return shown
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
