@@ -55,12 +55,17 @@ _ERRORS: dict[int, _Error] = {
         "video_url: value is required",
     ),
     401: _Error("Unauthorized", "The key is missing or unknown.", "unauthorized", "Invalid or missing API key"),
-    404: _Error("NotFound", "There is no such thing, or it is another key's.", "task_not_found", "Task not found"),
+    404: _Error(
+        "NotFound",
+        "There is no such thing, or it is another key's.",
+        "task_not_found",
+        "No task has the id 68933d660fbe479408b185f1",
+    ),
     409: _Error(
         "Conflict",
         "The request contradicts what is already there.",
         "idempotency_conflict",
-        "This Idempotency-Key was used with another request",
+        "This Idempotency-Key was used for a different request.",
     ),
     413: _Error(
         "TooLarge", "The body is over 1 MiB.", "request_too_large", "Request body is larger than 1048576 bytes"

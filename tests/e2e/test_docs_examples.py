@@ -1,47 +1,32 @@
-"""Every example in README and docs that is marked `<!-- run -->` is run as it stands, page by page, from top to bottom.
+"""Every code block of README and docs is run as it stands, and what it prints is compared with what the page shows.
 
-A page's examples share a folder with the files that they name, a suite, and an environment with the package that the
-page is about: the client for `run`, the stubs' wheel for `run: stubs`.
+A page's blocks are one shell session, as in the reader's terminal, in a folder with the files that they name, beside a
+running suite. See `tests/support/doc_examples.py` for the marks of blocks that cannot be run.
 """
 
 from __future__ import annotations
 
-import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Sources
+from tests.support.doc_examples import Block, Page, difference, read_page
 from tests.support.installed import Installed, build_wheel
+from tests.support.media import shared_media_dir
 from tests.support.suite import KEY, ROOT, RunningSuite
 
-_EXAMPLE = re.compile(r"<!-- run(?:: (?P<package>\w+))? -->\n+```(?P<language>\w+)\n(?P<text>.*?)\n```", re.DOTALL)
-_FILES = {"video": "clip.mp4", "other_video": "other.mp4", "speech": "speech.wav", "music": "music.mp3"}
-
-
-@dataclass(frozen=True)
-class Example:
-    page: str
-    line: int
-    package: str
-    language: str
-    text: str
-
-
-def examples() -> list[Example]:
-    found = []
-    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
-        content = page.read_text()
-        for match in _EXAMPLE.finditer(content):
-            line = content.count("\n", 0, match.start("text")) + 1
-            where = str(page.relative_to(ROOT))
-            found.append(Example(where, line, match["package"] or "client", match["language"], match["text"]))
-    return found
-
-
-PAGES = sorted({one.page for one in examples()})
+PAGES = {
+    page.name: page
+    for page in map(read_page, [ROOT / "README.md", ROOT / "client/README.md", *sorted((ROOT / "docs").rglob("*.md"))])
+}
+RUN = [name for name, page in PAGES.items() if page.blocks]
+FEWEST_BLOCKS = 80
+_WRITTEN_FOR = "http://127.0.0.1:8000"
+_MADE = {"video": "clip.mp4", "other_video": "other.mp4", "speech": "speech.wav", "music": "music.mp3"}
+_REAL = ("elf.mp4", "frog.mp4", "crystal.webm", "bt709_full_range.mp4", "jfk.flac", "bach.mp3")
+_LONGEST_PAGE_SECONDS = 150
 
 
 @pytest.fixture(scope="module")
@@ -64,27 +49,32 @@ def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Installe
     return Made()
 
 
-def test_there_are_examples() -> None:
-    assert {"docs/client.md", "docs/stubs.md"} <= set(PAGES)
+def test_every_block_is_run_or_says_why_not() -> None:
+    assert [complaint for page in PAGES.values() for complaint in page.complaints] == []
+    assert sum(len(page.blocks) for page in PAGES.values()) >= FEWEST_BLOCKS
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("name", RUN)
 def test_examples(
-    page: str, suite: RunningSuite, sources: Sources, environments: dict[str, Installed], tmp_path: Path
+    name: str, suite: RunningSuite, sources: Sources, environments: dict[str, Installed], tmp_path: Path
 ) -> None:
-    for name, file in _FILES.items():
-        shutil.copyfile(sources.files[name], tmp_path / file)
+    page = PAGES[name]
+    _lay_out(page, sources, tmp_path)
+    script = "".join(_step(number, block, environments, suite.url) for number, block in enumerate(page.blocks))
     env = {"LAST_FRAME_API_URL": suite.url, "LAST_FRAME_API_KEY": KEY, "VIDEO_URL": sources.video}
-    for example in [one for one in examples() if one.page == page]:
-        environment = environments[example.package]
-        command = {
-            "sh": ("bash", "-euo", "pipefail", "-c", example.text),
-            "python": ("python", "-c", example.text),
-        }[example.language]
-        ran = environment.run(*command, cwd=tmp_path, env=env)
-        assert ran.returncode == 0, f"{page}:{example.line}\n{example.text}\n{ran.stdout}\n{ran.stderr}"
-        if "stubs" in page:
-            assert "completed http" in ran.stdout
+    shell = environments[page.blocks[0].package]
+    ran = shell.run("bash", "-c", _PRELUDE + script, cwd=tmp_path, env=env, timeout=_LONGEST_PAGE_SECONDS)
+    for number, block in enumerate(page.blocks):
+        printed = tmp_path / f".{number}.out"
+        assert printed.exists(), f"{block.where} was not reached\n{ran.stderr}"
+        said = printed.read_text().replace(suite.url, _WRITTEN_FOR)
+        is_last = not (tmp_path / f".{number + 1}.out").exists()
+        assert not (is_last and ran.returncode), f"{block.where} failed\n{block.text}\n{said}\n{ran.stderr}"
+        if block.answer is None:
+            assert '"error":' not in said, f"{block.where}\n{said}"
+        else:
+            complaint = difference(block.answer, said)
+            assert complaint is None, f"{block.answer.where}: {complaint}"
 
 
 def test_the_stubs_wheel_holds_no_code_of_the_suite(environments: dict[str, Installed], tmp_path: Path) -> None:
@@ -92,3 +82,28 @@ def test_the_stubs_wheel_holds_no_code_of_the_suite(environments: dict[str, Inst
     for module, there in (("lastframe.tasks.v1.tasks_pb2_grpc", True), ("shared", False), ("numpy", False)):
         ran = stubs.run("python", "-c", f"import {module}", cwd=tmp_path, env={})
         assert (ran.returncode == 0) == there, ran.stderr
+
+
+# `jq -r .url` of an answer without one is the word null: no variable may hold it.
+_PRELUDE = """set -eu
+none_is_null() { ! declare -p | grep -E '^declare [^ ]+ [a-z_]+="null"' >&2; }
+"""
+
+
+def _step(number: int, block: Block, environments: dict[str, Installed], url: str) -> str:
+    """Runs one block in the page's shell; what it prints goes into `.NUMBER.out`."""
+    text = block.text.replace(_WRITTEN_FOR, url)
+    if block.language == "python":
+        python = environments[block.package].directory / "bin" / "python"
+        return f"{python} - >.{number}.out <<'END OF THE BLOCK'\n{text}\nEND OF THE BLOCK\n"
+    return f"{{\n{text}\n}} >.{number}.out\nnone_is_null\n"
+
+
+def _lay_out(page: Page, sources: Sources, folder: Path) -> None:
+    """The files that the page's blocks name."""
+    text = "\n".join(block.text for block in page.blocks)
+    for source, file in _MADE.items():
+        shutil.copyfile(sources.files[source], folder / file)
+    for file in _REAL:
+        if file in text:
+            shutil.copyfile(shared_media_dir() / file, folder / file)
