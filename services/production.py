@@ -173,7 +173,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 async def _run(settings: Settings, workers: int) -> None:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with open_backends(settings) as backends:
         supervisor = Supervisor(settings, backends.ledger, workers)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -52,7 +52,7 @@ class Suite:
 
     async def run(self) -> int:
         """Returns the exit status: 0 after a requested stop, 1 when a part broke."""
-        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _exclusive(self._settings.data_dir):
             async with open_backends(self._settings) as backends:
                 return await self._serve(backends)

@@ -7,6 +7,7 @@ that still passes a client's own `traceparent` on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT = "traceparent"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")  # W3C Trace Context
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("lastframe")
 
@@ -36,6 +38,14 @@ def context_of(current: Span, carrier: Mapping[str, str]) -> dict[str, str]:
     injected: dict[str, str] = dict(carrier)
     _propagator.inject(injected, trace.set_span_in_context(current))
     return injected
+
+
+def log_fields(carrier: Mapping[str, str]) -> dict[str, str]:
+    """What ties a log line to the request that it belongs to: the request's id and its trace's, as far as known."""
+    found = {"request_id": carrier.get("x-request-id", "")}
+    if match := _TRACEPARENT.fullmatch(carrier.get(TRACEPARENT, "")):
+        found["trace_id"] = match["trace_id"]
+    return {name: value for name, value in found.items() if value}
 
 
 def mark_failed(current: Span, word: str) -> None:

@@ -22,7 +22,7 @@ from shared.jobs.ledger import Ledger
 from shared.jobs.scratch import scratch_bytes, sweep_scratch
 from shared.ports import Hint, ObjectStore, SourceOpener
 from shared.tasks import Failure, Outcome, Success, Task, TaskKind
-from shared.tracing import span
+from shared.tracing import log_fields, span
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +203,13 @@ class Runner:
             limits=self.limits,
             report=run.report,
         )
-        bound = log.bind(task_id=task.task_id, kind=task.kind.value, attempt=task.attempt, fence=task.fence)
+        bound = log.bind(
+            task_id=task.task_id,
+            kind=task.kind.value,
+            attempt=task.attempt,
+            fence=task.fence,
+            **log_fields(task.trace),
+        )
         try:
             scratch.mkdir(parents=True, mode=0o700)
             bound.info("job_started")

@@ -17,7 +17,7 @@ from shared.jobs.ledger import Ledger
 from shared.ports import WebhookReply, WebhookSender
 from shared.public import webhook_payload
 from shared.tasks import Task, WebhookAttempt
-from shared.tracing import context_of, mark_failed, span
+from shared.tracing import context_of, log_fields, mark_failed, span
 from shared.webhook_signature import webhook_headers
 
 log = structlog.get_logger(__name__)
@@ -113,4 +113,11 @@ class WebhookDelivery:
         delay = None if delivered else next_delay_seconds(attempts_made, reply, self._retry_delays_seconds)
         await self._ledger.store.record_webhook(task.task_id, url, attempt, delivered=delivered, next_in_seconds=delay)
         metrics.webhook_attempts.labels("delivered" if delivered else "given_up" if delay is None else "failed").inc()
-        log.info("webhook_tried", task_id=task.task_id, delivered=delivered, status=reply.status, error=error)
+        log.info(
+            "webhook_tried",
+            task_id=task.task_id,
+            delivered=delivered,
+            status=reply.status,
+            error=error,
+            **log_fields(task.trace),
+        )

@@ -18,7 +18,7 @@ from shared.errors import InvalidRequest, LastFrameError
 from shared.rpc.call import Call, set_current_call
 from shared.rpc.faults import abort, check
 from shared.rpc.keys import KeyRing
-from shared.tracing import context_of, span
+from shared.tracing import context_of, log_fields, span
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,7 @@ OPEN_PREFIXES = ("/grpc.", "/lastframe.server.v1.SiteService/")
 OPEN_METHODS = frozenset({"/lastframe.server.v1.ServerService/GetRoot", "/lastframe.server.v1.ServerService/GetHealth"})
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 TRACE_KEYS = ("x-request-id", "traceparent")
+MAX_TRACE_LENGTH = 128  # they are kept with the task, written into every log line and sent with its webhook
 
 Context = Any  # grpc.aio.ServicerContext; grpc ships no types
 
@@ -135,11 +136,10 @@ class Door(grpc.aio.ServerInterceptor):
         idempotency_key = metadata.get("idempotency-key")
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key must be 1-255 printable ASCII characters")
-        trace = {key: value for key, value in metadata.items() if key in TRACE_KEYS}
+        trace = {key: metadata[key] for key in TRACE_KEYS if 0 < len(metadata.get(key, "")) <= MAX_TRACE_LENGTH}
         call = Call(caller, idempotency_key, trace)
         structlog.contextvars.clear_contextvars()
-        if trace:
-            structlog.contextvars.bind_contextvars(request_id=trace.get("x-request-id"))
+        structlog.contextvars.bind_contextvars(**log_fields(trace))
         return call
 
 

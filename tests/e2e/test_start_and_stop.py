@@ -80,6 +80,7 @@ def test_a_suite_without_settings(tmp_path: Path, sources: Sources) -> None:
     with RunningSuite(tmp_path / "data", api_keys=None, allow_private_sources=None) as suite:
         key_file = tmp_path / "data" / "api-key"
         assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(key_file.parent.stat().st_mode) == 0o700  # the store holds signed URLs
         key = key_file.read_text().strip()
         assert len(key) >= 32
         assert suite.call("GET", "/api/v1/tasks/recent").status_code == 401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent import futures
@@ -14,6 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from tests.conftest import Sources
+from tests.support.receiver import Receiver
 from tests.support.suite import RunningSuite
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -85,4 +87,16 @@ def test_a_trace_goes_from_the_edge_to_the_webhook(
     assert rpc.parent_span_id.hex() == "00f067aa0ba902b7"
     assert job.parent_span_id == webhook.parent_span_id == rpc.span_id
     assert seen[0]["x-request-id"] == "from-the-client"
+    lines = [json.loads(line) for line in suite.log.splitlines() if "job_ended" in line]
+    assert [(line["request_id"], line["trace_id"]) for line in lines] == [("from-the-client", TRACE_ID)]
     assert seen[0]["traceparent"] == f"00-{TRACE_ID}-{webhook.span_id.hex()}-01"
+
+
+def test_a_request_id_without_end_is_not_kept(suite: RunningSuite, sources: Sources) -> None:
+    """It would stand in the store, in every log line of the job and in its webhook."""
+    with Receiver() as receiver:
+        for length, kept in ((128, True), (5000, False)):
+            name = "r" * length
+            body = {"media_url": sources.speech, "webhook_url": receiver.url()}
+            suite.completed("/api/v1/length", body, headers={"x-request-id": name})
+            assert (receiver.next().headers.get("x-request-id") == name) is kept
