@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON_IN_VENV := .venv/bin/python
+CHECKOV_VERSION := 3.3.30
 
 .PHONY: help
 help: ## list the targets
@@ -72,6 +73,12 @@ soak: setup-test ## 2,000 jobs of all kinds at 64 in flight, one in ten bad
 .PHONY: manifests
 manifests: setup-dev ## the checks of deploy/k8s that need no cluster
 	@$(PYTHON_IN_VENV) -m deploy.checks $(ARGS)
+
+.PHONY: checkov
+checkov: ## the one rung of `make manifests` that is not in requirements/dev.txt (500 MB), into build/tools
+	@test -x build/tools/checkov/bin/checkov && exit
+	@python3 -m venv build/tools/checkov
+	@build/tools/checkov/bin/pip install --quiet --disable-pip-version-check checkov==$(CHECKOV_VERSION)
 
 ##@ Production
 .PHONY: stack

@@ -147,7 +147,9 @@ def _decode_ticks(pts: list[int], dts: list[int | None]) -> list[int]:
 
 
 def _encoder(output: OutputContainer, stream: VideoStream, picture: Picture, context: StepContext) -> VideoStream:
-    """x264, on GPU workers too: what MP4 cannot carry is rare, and hardly any of it is for NVDEC."""
+    """x264, on GPU workers too. No job of this feature is offered to a GPU pool (shared/jobs/routing.py: whether the
+    picture can be copied shows only when it has been read), and hardly anything that MP4 cannot carry is for NVDEC:
+    every codec that it takes has a place in MP4, which leaves pictures without timestamps."""
     source = stream.codec_context
     encoder: VideoStream = output.add_stream("libx264", rate=stream.average_rate or _FALLBACK_RATE)
     encoder.pix_fmt = "yuv420p"
