@@ -146,6 +146,45 @@ def test_sound_does_not_drift_over_ten_clips_at_29_97(bench: Bench) -> None:
     assert sum("no audio" in warning for warning in done.warnings) == 2
 
 
+def test_clips_of_unlike_encoders_that_look_the_same_are_all_copied(bench: Bench) -> None:
+    kinds = [
+        {"preset": "ultrafast", "bf": "2", "x264-params": "b-adapt=0"},
+        {"preset": "ultrafast"},
+        {"preset": "medium", "x264-params": "slices=3:ref=5:bframes=4"},
+        {"preset": "medium", "profile": "main"},
+        {"preset": "fast", "profile": "baseline"},
+        {"preset": "fast", "x264-params": "nal-hrd=vbr:vbv-maxrate=800:vbv-bufsize=800"},
+        {"preset": "fast", "x264-params": "sps-id=4"},
+    ]
+    paths = [bench.clip(options=options, hue=60 + 20 * index) for index, options in enumerate(kinds)]
+    paths[2:4] = [bench.clip(suffix="mkv", options=kinds[2], hue=30), bench.clip(suffix="ts", options=kinds[3], hue=40)]
+    done, path = bench.stitch(paths)
+    seen = check(done, path)
+    assert len(done.copied) == 7
+    assert seen.md5 == [md5 for source in paths for md5 in look_at(source).md5]
+    check_sync(seen, paths, [float(index) for index in range(7)])
+    done, path = bench.stitch([*paths, bench.clip(size=(64, 64))], strategy="auto")  # and one that is encoded
+    seen = check(done, path)
+    assert [entry["index"] for entry in done.reencoded] == [7]
+    assert seen.md5[:210] == [md5 for source in paths for md5 in look_at(source).md5]
+    done, path = bench.stitch([*paths, bench.clip(rate=NTSC)])
+    assert done.reencoded[0]["reasons"] == ["29.97 fps != 30 fps"]
+
+
+def test_players_seek_to_pictures_that_decoding_can_begin_with(bench: Bench) -> None:
+    options = {"preset": "fast", "x264-params": "open-gop=1:keyint=10:min-keyint=4:bframes=3:b-adapt=0:scenecut=0"}
+    paths = [bench.clip(options=options, hue=hue) for hue in (60, 200)]
+    with av.open(str(paths[0])) as container:
+        marked = sum(packet.is_keyframe for packet in container.demux(video=0) if packet.size)
+    assert marked > 1  # x264 calls the first picture of an open group a key frame
+    done, path = bench.stitch(paths)
+    check(done, path)
+    assert len(done.copied) == 2
+    with av.open(str(path)) as container:
+        index = container.streams.video[0].index_entries
+        assert [place for place, entry in enumerate(index) if entry.is_keyframe] == [0, 30]
+
+
 def test_only_what_differs_is_encoded_beside_copied_clips(bench: Bench) -> None:
     plain = bench.clip()
     paths = [
@@ -254,6 +293,7 @@ def test_other_codecs_are_copied_when_all_are_equal(
     seen = check(done, path)
     assert len(done.copied) == 2
     assert seen.md5 == [md5 for source in paths for md5 in look_at(source).md5]
+    assert done.warnings == (["HEVC was copied; not every browser can play it"] if tag == "hvc1" else [])
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.codec_tag == tag
 

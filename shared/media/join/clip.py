@@ -23,9 +23,8 @@ from shared.media.join.parameter_sets import (
     NAL_PPS,
     NAL_SPS,
     ParameterSets,
-    annex_b_units,
-    prefixed_units,
     read_parameter_sets,
+    stream_units,
 )
 from shared.media.join.timeline import FrameTimes, frame_times, regular_times
 from shared.media.limits import DURATION_GRACE_SECONDS
@@ -264,7 +263,7 @@ class _Scan:
 
     @staticmethod
     def _units(packet: Any, length_size: int) -> Iterator[Any]:
-        return prefixed_units(memoryview(packet), length_size) if length_size else annex_b_units(memoryview(packet))
+        return stream_units(memoryview(packet), length_size)
 
     def _obstacle(self, words: str) -> None:
         if words not in self.obstacles:

@@ -66,8 +66,7 @@ class Encoders:
         except NvencFailed as error:
             self._engines.fall_back("nvenc_failed", error)
             return
-        copied = [part.clip.parameter_sets for part in plan.copied[:1]]
-        taken = {number for one in copied if one is not None for number in one.used_ids()}
+        taken = {number for one in plan.copied_sets for number in one.used_ids()}
         free = set(range(MAX_PARAMETER_SET_ID + 1)) - taken - sets.used_ids()
         if free and not taken & sets.used_ids():
             self._software_id = min(free)

@@ -7,7 +7,7 @@ Formats: ISO/IEC 14496-15 §5.3.3.1 (AVCDecoderConfigurationRecord), ITU-T H.264
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 NAL_IDR, NAL_SPS, NAL_PPS, NAL_DELIMITER = 5, 7, 8, 9
@@ -53,8 +53,12 @@ class ParameterSets:
 
     def free_id(self) -> int | None:
         """The smallest id that no SPS and no PPS uses; None when all 32 are taken."""
-        used = self.used_ids()
-        return next((number for number in range(MAX_PARAMETER_SET_ID + 1) if number not in used), None)
+        return free_id(self.used_ids())
+
+
+def free_id(taken: Collection[int]) -> int | None:
+    """The smallest id that an SPS may have and that is not taken."""
+    return next((number for number in range(MAX_PARAMETER_SET_ID + 1) if number not in taken), None)
 
 
 def read_parameter_sets(extradata: bytes) -> ParameterSets | None:
@@ -113,7 +117,7 @@ def chroma_info_of(sets: ParameterSets) -> bytes:
     """The four closing bytes of an avcC: chroma format, bit depths, no SPS extensions; empty below High."""
     if sets.profile not in PROFILES_WITH_CHROMA_INFO:
         return b""
-    bits = _Bits(_unescape(sets.sps[0][4:]))
+    bits = Bits(unescape(sets.sps[0][4:]))
     bits.exp_golomb()
     chroma_format = bits.exp_golomb()
     if chroma_format == 3:
@@ -124,12 +128,12 @@ def chroma_info_of(sets: ParameterSets) -> bytes:
 
 def sps_id(nal: bytes) -> int:
     """`seq_parameter_set_id`: the first Exp-Golomb code after profile, constraints and level."""
-    return _Bits(_unescape(nal[4:])).exp_golomb()
+    return Bits(unescape(nal[4:])).exp_golomb()
 
 
 def pps_id(nal: bytes) -> int:
     """`pic_parameter_set_id`: the first Exp-Golomb code of the payload."""
-    return _Bits(_unescape(nal[1:])).exp_golomb()
+    return Bits(unescape(nal[1:])).exp_golomb()
 
 
 def annex_b_units(data: bytes | memoryview) -> Iterator[bytes]:
@@ -162,21 +166,36 @@ def prefixed_units(data: bytes | memoryview, length_size: int) -> Iterator[memor
         position += size
 
 
+def stream_units(data: bytes | memoryview, length_size: int) -> Iterator[bytes | memoryview]:
+    """The NAL units of a sample: behind lengths of `length_size` bytes, or between start codes where that is 0."""
+    return prefixed_units(data, length_size) if length_size else annex_b_units(data)
+
+
+def has_idr(data: bytes | memoryview, length_size: int) -> bool:
+    """Whether decoding may begin with this sample: nothing behind it refers to what was before."""
+    return any(unit[0] & 31 == NAL_IDR for unit in stream_units(data, length_size))
+
+
 def to_four_byte_lengths(data: bytes | memoryview, length_size: int) -> bytes:
     """A sample as `avc1` wants it: 4-byte lengths, no parameter sets, no access unit delimiters."""
-    units = prefixed_units(data, length_size) if length_size else annex_b_units(data)
     sample = bytearray()
-    for unit in units:
+    for unit in stream_units(data, length_size):
         if unit[0] & 31 not in (NAL_SPS, NAL_PPS, NAL_DELIMITER, NAL_SPS_EXTENSION):
             sample += len(unit).to_bytes(4, "big") + unit
     return bytes(sample)
 
 
-class _Bits:
+class Bits:
     """Reads single bits and Exp-Golomb codes (H.264 §9.1), high bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), len(data) * 8
+        self._length = self._left
+
+    @property
+    def position(self) -> int:
+        """How many bits were read."""
+        return self._length - self._left
 
     def take(self, count: int) -> int:
         if count > self._left:
@@ -191,6 +210,6 @@ class _Bits:
         return (1 << zeros) - 1 + self.take(zeros)
 
 
-def _unescape(payload: bytes) -> bytes:
+def unescape(payload: bytes) -> bytes:
     """The payload without emulation prevention bytes (H.264 §7.4.1)."""
     return payload.replace(b"\0\0\3", b"\0\0")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from shared.errors import ProcessingFailed
 from shared.media.join.clip import Clip
+from shared.media.join.groups import against_mixing, groups_of, headers_of
 from shared.media.join.look import PROFILE_NAMES, Look, Wishes, look_of
+from shared.media.join.parameter_sets import ParameterSets, free_id
+from shared.media.join.renumber import Renumbered
 from shared.media.join.timeline import FrameTimes, common_timescale, in_display_order, regular_times
 
 COPYABLE_CODECS = ("h264", "hevc", "vp9", "av1")
@@ -26,12 +29,14 @@ class Part:
         reasons: why it is encoded, in words; empty when it is copied.
         times: when its frames are shown, counted from `start`.
         start: seconds into the join.
+        header: its parameter sets as the join's header names them; None where it is encoded or not H.264.
     """
 
     clip: Clip
     reasons: tuple[str, ...]
     times: FrameTimes
     start: Fraction
+    header: Renumbered | None
 
     @property
     def is_copied(self) -> bool:
@@ -82,6 +87,11 @@ class JoinPlan:
     def encoded(self) -> list[Part]:
         return [part for part in self.parts if not part.is_copied]
 
+    @property
+    def copied_sets(self) -> list[ParameterSets]:
+        """The different parameter sets of copied H.264 clips, as the join's header names them."""
+        return list(dict.fromkeys(part.header.sets for part in self.parts if part.header))
+
 
 def plan_join(clips: Sequence[Clip], wishes: Wishes) -> JoinPlan:
     """Decide a join.
@@ -93,28 +103,25 @@ def plan_join(clips: Sequence[Clip], wishes: Wishes) -> JoinPlan:
     Raises:
         ProcessingFailed: `clips_differ`, with strategy `copy`, naming the first clip that cannot be copied.
     """
-    groups: dict[Hashable, list[Clip]] = {}
-    for clip in clips:
-        groups.setdefault(_kind(clip), []).append(clip)
-    ranked = sorted(groups.values(), key=lambda group: (-sum(clip.duration for clip in group), group[0].index))
+    ranked = sorted(groups_of(clips), key=lambda group: (-sum(clip.duration for clip in group), group[0].index))
     leader = ranked[0][0]
-    if wishes.strategy != "reencode" and len(groups) == 1 and not any(_against(clip, wishes) for clip in clips):
-        return _lay_out(clips, {}, None, wishes, 0)
-
-    look, free_id = look_of(leader, wishes), 0
-    copied: list[Clip] = []
+    look = look_of(leader, wishes)
+    headers: dict[int, Renumbered | None] = {}
     if wishes.strategy != "reencode":
+        if len(ranked) == 1 and not any(_against(clip, wishes) for clip in clips):
+            headers = headers_of(clips)
+            if len(headers) == len(clips):
+                return _lay_out(clips, {}, headers, None, wishes)
         for group in ranked:
-            usable = [clip for clip in group if not _against(clip, wishes) and not _against_mixing(clip)]
+            usable = [clip for clip in group if not _against(clip, wishes) and not against_mixing(clip)]
             if usable and (group is ranked[0] or usable[0].display_size == look.display_size):
-                copied, first = usable, usable[0]
-                assert first.parameter_sets is not None
-                free_id = first.parameter_sets.free_id() or 0
-                look = _look_of_copied(first, wishes)
+                headers = headers_of(usable)
                 break
+    copied = [clip for clip in clips if clip.index in headers]
+    if copied:
+        look = _look_of_copied(copied, wishes)
     model = copied[0] if copied else leader
-    taken = {clip.index for clip in copied}
-    reasons = {clip.index: _reasons(clip, model, look, wishes, clips) for clip in clips if clip.index not in taken}
+    reasons = {clip.index: _reasons(clip, model, look, wishes, clips) for clip in clips if clip.index not in headers}
     if wishes.strategy == "copy" and reasons:
         odd = next(clip for clip in clips if clip.index in reasons)
         raise ProcessingFailed(
@@ -123,17 +130,7 @@ def plan_join(clips: Sequence[Clip], wishes: Wishes) -> JoinPlan:
             word="clips_differ",
             input_name=odd.label,
         )
-    return _lay_out(clips, reasons, look, wishes, free_id)
-
-
-def _kind(clip: Clip) -> Hashable:
-    """Clips of one kind decode with one header."""
-    sets = clip.parameter_sets
-    header: Hashable = (frozenset(sets.sps), frozenset(sets.pps)) if sets else clip.extradata
-    return (
-        clip.codec, clip.width, clip.height, clip.sample_aspect, clip.matrix, clip.pixel_format, clip.colour,
-        clip.interlaced, header,
-    )  # fmt: skip
+    return _lay_out(clips, reasons, headers, look, wishes)
 
 
 def _against(clip: Clip, wishes: Wishes) -> list[str]:
@@ -152,30 +149,8 @@ def _against(clip: Clip, wishes: Wishes) -> list[str]:
     return reasons
 
 
-def _against_mixing(clip: Clip) -> list[str]:
-    """Why a clip cannot be copied beside encoded ones, in one `avc1` track."""
-    reasons = []
-    if clip.codec != "h264":
-        reasons.append(f"{clip.codec} is copied only when all clips are equal")
-    elif clip.colour.is_hdr:
-        reasons.append("HDR is copied only when all clips are equal")
-    elif clip.parameter_sets is None or clip.parameter_sets.profile not in PROFILE_NAMES:
-        reasons.append("its H.264 profile is copied only when all clips are equal")
-    elif clip.pixel_format != "yuv420p":
-        reasons.append(f"{clip.pixel_format} is copied only when all clips are equal")
-    elif clip.parameter_sets.free_id() is None:
-        reasons.append("it uses every parameter set id")
-    if clip.interlaced:
-        reasons.append("interlaced video is copied only when all clips are equal")
-    if clip.orientation:
-        reasons.append("rotated video is copied only when all clips are equal")
-    if clip.width % 2 or clip.height % 2:
-        reasons.append(f"odd size {clip.width}x{clip.height} is copied only when all clips are equal")
-    return reasons
-
-
-def _look_of_copied(clip: Clip, wishes: Wishes) -> Look:
-    assert clip.parameter_sets is not None
+def _look_of_copied(clips: Sequence[Clip], wishes: Wishes) -> Look:
+    clip = clips[0]
     rate = wishes.frame_rate or clip.times.constant_rate
     return Look(
         width=clip.width,
@@ -184,7 +159,7 @@ def _look_of_copied(clip: Clip, wishes: Wishes) -> Look:
         colour=clip.colour,
         frame_rate=rate,
         nominal_rate=rate or clip.times.average_rate,
-        profile=clip.parameter_sets.profile,
+        profile=max(clip.parameter_sets.profile for clip in clips if clip.parameter_sets),
     )
 
 
@@ -193,7 +168,7 @@ def _reasons(clip: Clip, model: Clip, look: Look, wishes: Wishes, clips: Sequenc
         reasons = ["strategy reencode"]
     else:
         reasons = list(dict.fromkeys(_against(clip, wishes) + _differences(clip, model, look)))
-        reasons = reasons or _against_mixing(clip) or ["its encoder settings (SPS, PPS) differ"]
+        reasons = reasons or against_mixing(clip) or ["its encoder settings (SPS, PPS) differ"]
     if clip.sound is None and any(other.sound for other in clips):
         reasons.append("no audio")
     return tuple(reasons)
@@ -225,7 +200,11 @@ def _differences(clip: Clip, model: Clip, look: Look) -> list[str]:
 
 
 def _lay_out(
-    clips: Sequence[Clip], reasons: dict[int, tuple[str, ...]], look: Look | None, wishes: Wishes, free_id: int
+    clips: Sequence[Clip],
+    reasons: Mapping[int, tuple[str, ...]],
+    headers: Mapping[int, Renumbered | None],
+    look: Look | None,
+    wishes: Wishes,
 ) -> JoinPlan:
     parts: list[Part] = []
     start = Fraction(0)
@@ -233,16 +212,17 @@ def _lay_out(
         times = clip.times
         if clip.index in reasons:
             times = _encoded_times(clip, look.frame_rate if look else None)
-        parts.append(Part(clip, reasons.get(clip.index, ()), times, start))
+        parts.append(Part(clip, reasons.get(clip.index, ()), times, start, headers.get(clip.index)))
         start += times.duration
     depth = max((part.times.reorder_depth() for part in parts if part.is_copied), default=0)
     if reasons and look and PROFILE_NAMES[look.profile] != "baseline":
         depth = max(depth, ENCODER_REORDER_DEPTH)
+    taken = {number for part in parts if part.header for number in part.header.sets.used_ids()}
     plan = JoinPlan(
         parts=tuple(parts),
         look=look if reasons else None,
         quality=wishes.quality,
-        parameter_set_id=free_id,
+        parameter_set_id=free_id(taken) or 0,
         timescale=common_timescale([part.times for part in parts]),
         reorder_depth=depth,
         warnings=(),
@@ -261,6 +241,8 @@ def _warnings(plan: JoinPlan) -> list[str]:
     words = []
     if plan.look is None and first.codec == "h264" and first.pixel_format != "yuv420p":
         words.append(f"H.264 in {first.pixel_format} was copied; many browsers and phones cannot play it")
+    if plan.look is None and first.codec == "hevc":
+        words.append("HEVC was copied; not every browser can play it")
     words += [
         f"{part.clip.label} is cut off: {part.clip.missing_frames} of its pictures are missing"
         for part in plan.parts

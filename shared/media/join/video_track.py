@@ -16,8 +16,9 @@ from shared.errors import ProcessingFailed, UnsupportedMedia
 from shared.media.container import first_video_stream, only, open_container
 from shared.media.join.ahead import ahead
 from shared.media.join.encoder import Encoders
-from shared.media.join.parameter_sets import build_avcc, chroma_info_of, to_four_byte_lengths
+from shared.media.join.parameter_sets import build_avcc, chroma_info_of, has_idr, to_four_byte_lengths
 from shared.media.join.plan import JoinPlan, Part
+from shared.media.join.renumber import renumbered_sample
 from shared.media.join.timeline import decode_ticks, placed_ticks
 from shared.media.step import StepContext
 
@@ -37,11 +38,12 @@ def video_header(plan: JoinPlan, encoders: Encoders, context: StepContext) -> It
     clip = plan.copied[0].clip
     with open_container(clip.source, max_pixels=context.max_pixels) as container:
         template = first_video_stream(container)
+        sets = [*plan.copied_sets, *encoders.parameter_sets]
         own = clip.parameter_sets
-        if own is None or (not plan.encoded and own.length_size == 4):
+        if own is None or (len(sets) == 1 and own.length_size == 4):
             yield template, clip.extradata
         else:
-            yield template, build_avcc([own, *encoders.parameter_sets], chroma_info_of(own))
+            yield template, build_avcc(sets, chroma_info_of(max(sets, key=lambda one: one.profile)))
 
 
 def video_packets(
@@ -75,9 +77,14 @@ def video_packets(
 
 
 def _copied(part: Part, plan: JoinPlan, context: StepContext) -> Iterator[tuple[Packet[Any], int]]:
-    """The clip's own packets, with the index of each in the plan's times; H.264 in 4-byte-length form."""
+    """The clip's own packets, with the index of each in the plan's times; H.264 in 4-byte-length form.
+
+    An `avc1` track's sync samples are IDR pictures (ISO/IEC 14496-15 §5.4.2.2): sources also mark the pictures that an
+    open group begins with, and browsers that seek to one of those stop at the pictures before it.
+    """
     clip, planned, found = part.clip, len(part.times.ticks), 0
-    sets = clip.parameter_sets
+    length_size = clip.parameter_sets.length_size if clip.parameter_sets else 4
+    pps_ids = part.header.pps_ids if part.header else {}
     with open_container(clip.source, max_pixels=context.max_pixels) as container:
         stream = first_video_stream(container)
         only(container, [stream])
@@ -86,12 +93,16 @@ def _copied(part: Part, plan: JoinPlan, context: StepContext) -> Iterator[tuple[
                 continue
             if found == planned:
                 break
-            if sets is not None and sets.length_size != 4:
-                sample = Packet(to_four_byte_lengths(memoryview(packet), sets.length_size))
+            if packet.is_keyframe and clip.parameter_sets is not None:
+                packet.is_keyframe = has_idr(memoryview(packet), length_size)
+            if length_size == 4 and not pps_ids:
+                yield packet, found
+            else:
+                data = memoryview(packet)
+                rewritten = renumbered_sample(data, length_size, pps_ids) if pps_ids else None
+                sample = Packet(rewritten or to_four_byte_lengths(data, length_size))
                 sample.is_keyframe = packet.is_keyframe
                 yield sample, found
-            else:
-                yield packet, found
             found += 1
     if found != planned:
         raise UnsupportedMedia("the file changed while it was read", input_name=clip.label)
