@@ -25,7 +25,7 @@ test: setup-test ## all tests, with real Envoy, mongod, redis, rabbitmq and S3 (
 	@$(PYTHON_IN_VENV) -m pytest $(TESTS)
 
 .PHONY: check
-check: setup-dev ## format, lint, types, import direction, protos, manifests
+check: setup-dev ## format, lint, types, import direction, protos, docs, manifests
 	@scripts/check.sh
 
 .PHONY: format
@@ -41,6 +41,14 @@ bench: setup-test ## measurements against named peers; see bench/README.md
 .PHONY: protos
 protos: setup-test ## regenerate the stubs beside the protos
 	@$(PYTHON_IN_VENV) scripts/generate_protos.py
+
+.PHONY: reference
+reference: setup-test ## regenerate docs/reference from the protos, settings, errors and results
+	@$(PYTHON_IN_VENV) -m scripts.reference
+
+.PHONY: docs
+docs: setup-dev ## the documentation as a site, into site/; every link checked
+	@$(PYTHON_IN_VENV) scripts/build_docs.py
 
 .PHONY: lock
 lock: setup-dev ## resolve requirements/*.in again, with hashes

@@ -19,4 +19,6 @@ step "proto drift" .venv/bin/python scripts/generate_protos.py --check
 step "proto style" proto_style
 step "proto compatibility" .venv/bin/buf breaking protos/lastframe.binpb --against protos/released/1.0.0.binpb \
     --exclude-imports --config '{"version": "v2", "breaking": {"use": ["WIRE_JSON"]}}'
+step "reference drift" .venv/bin/python -m scripts.reference --check
+step docs .venv/bin/python scripts/build_docs.py
 step manifests .venv/bin/python -m deploy.checks

@@ -41,6 +41,8 @@ _BLOCKS_AHEAD: Final = 8
 
 
 class FileSizes(TypedDict):
+    """Of the three results, in bytes."""
+
     full_video: int
     video_only: int
     audio_only: int
@@ -51,13 +53,16 @@ class Assembly:
     """A movie that was made; file names are in the scratch directory.
 
     Attributes:
+        total_scenes: as many as were sent.
         total_video_duration: seconds of picture in the movie.
         audio_duration: seconds of the master as found.
         output_resolution: of the movie as shown, `1920x1080`.
         file_sizes: bytes.
         audio_stretch_ratio: new length of the audio over its old one; 1.0 where its tempo was not touched.
-        frames: pictures in either video; samples: per channel in the MP3 (and in the full video's sound).
-        copied, reencoded: which scenes went through untouched, and why the others did not.
+        frames: pictures in either video.
+        samples: per channel in the MP3 (and in the full video's sound).
+        copied: which scenes went through untouched.
+        reencoded: which scenes did not, and why, in words.
         warnings: expected durations that were missed, and whatever else is not as asked.
         accelerator: what re-encoded it on a GPU worker.
     """

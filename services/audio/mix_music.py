@@ -50,6 +50,9 @@ class MixedMusic:
         loops: how often the music began again.
         integrated_lufs, true_peak_dbtp: of the result, decoded again after encoding; None for silence.
         picture: `copied`, or why it was encoded anew.
+        output_samples: per channel.
+        output_sample_rate: Hz.
+        output_channels: of the result.
         warnings: sentences for a person.
     """
 

@@ -35,8 +35,10 @@ class StitchedPart:
     """One item of the output, in order.
 
     Attributes:
-        source: index into the sources; None for silence.
-        start_sample, samples: at the output's rate; start_seconds and duration_seconds are the same, divided.
+        source: index into the distinct sources, in the order of their first use; None for silence.
+        start_seconds: where it begins in the result.
+        duration_seconds: how long it is there.
+        start_sample, samples: the same, at the output's rate.
         gain_db: what normalising did; 0 without it and for silence.
     """
 
@@ -50,7 +52,19 @@ class StitchedPart:
 
 @dataclass(frozen=True)
 class StitchedAudio:
-    """The file in scratch and what is in it; durations in seconds, rates in Hz, sizes in bytes."""
+    """The file in scratch and what is in it.
+
+    Attributes:
+        total_audio_sources: items that are no silence.
+        total_silence_duration: seconds of all silences together.
+        output_audio_duration: seconds of the result.
+        output_audio_file_size: bytes.
+        output_sample_rate: Hz.
+        output_channels: of the result.
+        output_samples: per channel; what a decoder finds in the file.
+        declicked_joins: how often the waveform would have jumped and was faded.
+        parts: where each item went.
+    """
 
     file_name: str
     content_type: str

@@ -26,10 +26,13 @@ class LastFrame:
         frame_index: 0-based among the displayed frames; None where only a full decode could tell.
         frame_pts: presentation time in seconds from the start of the medium.
         video_duration: seconds from the start of the medium to the end of the last frame.
+        video_codec: FFmpeg's name of it.
         video_resolution: `WIDTHxHEIGHT` as displayed.
         file_size: bytes of the video, None while its server has not said.
-        image_bytes, sha256: of the image file.
-        method: how the frame was found, see `FinalFrame.method`.
+        image_bytes: of the image file.
+        sha256: of the image file, hexadecimal.
+        method: how the frame was found: `last_gop`, `earlier_key_frame`, `full_decode`, `last_clean_frame` (the end is
+            damaged, this is the last undamaged frame before) or `concealed` (the decoder guessed parts of it).
         warnings: one sentence for each thing that was not as it should be.
     """
 

@@ -26,7 +26,18 @@ _ROTATION: Final = re.compile(r"(?:Display Matrix|displaymatrix): rotation of (-
 
 @dataclass(frozen=True)
 class StreamLength:
-    """One audio or video stream: seconds on the container's timeline, None where the format does not say."""
+    """One audio or video stream: seconds on the container's timeline, None where the format does not say.
+
+    Attributes:
+        index: in the file; others (data, cover art) have theirs between.
+        type: `video` or `audio`.
+        codec: FFmpeg's name of it.
+        start, duration: in seconds.
+        language: as tagged, mostly three letters.
+        resolution: `WIDTHxHEIGHT` as displayed; of video.
+        sample_rate: Hz; of audio.
+        channels: of audio.
+    """
 
     index: int
     type: str
@@ -55,6 +66,7 @@ class MediaLength:
         duration_method: `container` (the header is exact), `packets` (read and counted), `decode`.
         container_duration: what the header says, where that is off by more than a millisecond.
         frame_rate: average frames per second.
+        has_audio: whether a sound is inside.
         rotation: by which the stored picture is turned for display, in degrees counter-clockwise (FFmpeg's count).
         streams: the real audio and video streams.
     """

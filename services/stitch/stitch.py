@@ -23,12 +23,15 @@ class Planned:
     """What a stitch will do, known before it is done.
 
     Attributes:
-        total_videos: how many inputs; total_duration: seconds of picture in all of them together.
+        total_videos: how many inputs.
+        total_duration: seconds of picture in all of them together.
         output_duration: seconds of the result; it differs where a re-encoded clip was brought to whole frames.
         frames: pictures in the result.
-        copied: which inputs go through untouched; reencoded: which do not, and why, in words.
+        copied: which inputs go through untouched.
+        reencoded: which inputs do not, and why, in words.
         max_av_offset_ms: how far any clip's sound can be from its picture, compared with the clip itself.
         resolution: of the result as shown, `1920x1080`.
+        warnings: sentences for a person.
     """
 
     total_videos: int
@@ -44,9 +47,12 @@ class Planned:
 
 @dataclass(frozen=True)
 class Stitched(Planned):
-    """A stitch that was done: `file_name` in the scratch directory, its size in bytes, and what `Planned` said.
+    """A stitch that was done: what `Planned` said, and the result.
 
-    `accelerator` is what re-encoded it on a GPU worker.
+    Attributes:
+        file_name: in the scratch directory.
+        output_file_size: bytes.
+        accelerator: what re-encoded it on a GPU worker.
     """
 
     file_name: str

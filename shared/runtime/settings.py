@@ -46,21 +46,23 @@ class Settings(BaseSettings):
     rate_limit_burst: int = Field(2000, ge=1, description="calls of one key that may come at once")
     max_tasks_per_key: int = Field(10_000, ge=0, description="pending and processing tasks of one key; 0: no limit")
     max_watches_per_key: int = Field(500, ge=0, description="event streams of one key at once, a process; 0: no limit")
-    max_concurrent_tasks: int = Field(10, ge=1, le=1000)
+    max_concurrent_tasks: int = Field(10, ge=1, le=1000, description="jobs at once; others wait")
     worker_slots: int = Field(0, ge=0, description="jobs at once in one worker process; 0: max_concurrent_tasks")
-    max_input_bytes: int = Field(500 * 1024 * 1024, ge=1)
-    max_duration_seconds: float = Field(600.0, gt=0)
-    job_deadline_seconds: float = Field(900.0, gt=0)
-    child_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2)
-    sandbox: Literal["required", "best-effort"] = "best-effort"
+    max_input_bytes: int = Field(500 * 1024 * 1024, ge=1, description="of one source or upload")
+    max_duration_seconds: float = Field(600.0, gt=0, description="of one video")
+    job_deadline_seconds: float = Field(900.0, gt=0, description="from a worker's claim to the job's end")
+    child_memory_bytes: int = Field(4 * 1024**3, ge=256 * 1024**2, description="address space of one decoder")
+    sandbox: Literal["required", "best-effort"] = Field(
+        "best-effort", description="required: no start without Landlock and seccomp"
+    )
     result_ttl_hours: float = Field(168.0, ge=0, description="how long finished tasks and results are kept; 0 for ever")
     webhook_secret: str = Field("", description="whsec_…: webhooks are signed by the Standard Webhooks scheme")
     webhook_retry_seconds: str = Field(
         ",".join(f"{delay:g}" for delay in RETRY_DELAYS_SECONDS), description="the wait before each further try"
     )
-    drain_seconds: float = Field(30.0, ge=0)
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    drain_seconds: float = Field(30.0, ge=0, description="time for running jobs after SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged at least")
+    accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: NVIDIA engines where they work")
     pool: Literal["cpu", "gpu"] = Field("cpu", description="whose queues a worker consumes")
     gpu_features: str = Field("", description="features that have GPU workers, comma-separated: stitch,assembly")
     store_url: str = Field("sqlite:", description="sqlite: (default) or mongodb://…")

@@ -7,6 +7,8 @@ running suite. See `tests/support/doc_examples.py` for the marks of blocks that 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,11 @@ def _lay_out(page: Page, sources: Sources, folder: Path) -> None:
     for file in _REAL:
         if file in text:
             shutil.copyfile(shared_media_dir() / file, folder / file)
+
+
+def test_the_demo_of_the_first_screen(sources: Sources) -> None:
+    """`make demo VIDEO=…` judges its own image against a full decode, and says so by its status."""
+    command = [sys.executable, "scripts/demo.py", "--video", str(sources.files["video"])]
+    ran = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "last of 30 frames" in ran.stdout

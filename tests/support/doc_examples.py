@@ -23,7 +23,7 @@ REASONS = {
     "the reader's own key": "the test has one of its own",
     "needs the internet": "the same files are taken from ../shared/media",
     "installs a package": "the same package is installed into a clean environment",
-    "builds with make": "the target is run by a test or by CI itself",
+    "a make target": "the program behind it is run by a test, or by CI itself",
     "needs a cluster": "what can be known without one is checked by `make manifests`",
     "needs Prometheus": "the names in it are held to those that are served",
     "an excerpt": "shows a shape that other examples print",
