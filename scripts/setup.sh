@@ -52,6 +52,7 @@ if [ "$level" != runtime ]; then
     command -v curl >/dev/null || missing+=(curl)
     command -v openssl >/dev/null || missing+=(openssl)
     command -v node >/dev/null || missing+=(nodejs) # the guide's JavaScript
+    command -v jq >/dev/null || missing+=(jq)
     ldconfig -p | grep -q libcurl.so.4 || missing+=(libcurl4)
     if [ ${#missing[@]} -gt 0 ]; then
         echo "installing Debian packages for the tests: ${missing[*]} ..."

@@ -17,7 +17,7 @@ from tests.conftest import Sources
 from tests.support.doc_examples import Block, Page, difference, read_page
 from tests.support.installed import Installed, build_wheel
 from tests.support.media import shared_media_dir
-from tests.support.suite import KEY, ROOT, RunningSuite
+from tests.support.suite import KEY, ROOT, RunningSuite, free_port
 
 PAGES = {
     page.name: page
@@ -26,6 +26,7 @@ PAGES = {
 RUN = [name for name, page in PAGES.items() if page.blocks]
 FEWEST_BLOCKS = 80
 _WRITTEN_FOR = "http://127.0.0.1:8000"
+_RECEIVER_PORT = "18099"
 _MADE = {"video": "clip.mp4", "other_video": "other.mp4", "speech": "speech.wav", "music": "music.mp3"}
 _REAL = ("elf.mp4", "frog.mp4", "crystal.webm", "bt709_full_range.mp4", "jfk.flac", "bach.mp3")
 _LONGEST_PAGE_SECONDS = 150
@@ -62,7 +63,8 @@ def test_examples(
 ) -> None:
     page = PAGES[name]
     _lay_out(page, sources, tmp_path)
-    script = "".join(_step(number, block, environments, suite.url) for number, block in enumerate(page.blocks))
+    script = "".join(_step(number, block, environments) for number, block in enumerate(page.blocks))
+    script = script.replace(_WRITTEN_FOR, suite.url).replace(_RECEIVER_PORT, str(free_port()))
     env = {"LAST_FRAME_API_URL": suite.url, "LAST_FRAME_API_KEY": KEY, "VIDEO_URL": sources.video}
     shell = environments[page.blocks[0].package]
     ran = shell.run("bash", "-c", _PRELUDE + script, cwd=tmp_path, env=env, timeout=_LONGEST_PAGE_SECONDS)
@@ -92,13 +94,12 @@ none_is_null() { ! declare -p | grep -E '^declare [^ ]+ [a-z_]+="null"' >&2; }
 """
 
 
-def _step(number: int, block: Block, environments: dict[str, Installed], url: str) -> str:
+def _step(number: int, block: Block, environments: dict[str, Installed]) -> str:
     """Runs one block in the page's shell; what it prints goes into `.NUMBER.out`."""
-    text = block.text.replace(_WRITTEN_FOR, url)
     if block.language == "python":
         python = environments[block.package].directory / "bin" / "python"
-        return f"{python} - >.{number}.out <<'END OF THE BLOCK'\n{text}\nEND OF THE BLOCK\n"
-    return f"{{\n{text}\n}} >.{number}.out\nnone_is_null\n"
+        return f"{python} - >.{number}.out <<'END OF THE BLOCK'\n{block.text}\nEND OF THE BLOCK\n"
+    return f"{{\n{block.text}\n}} >.{number}.out\nnone_is_null\n"
 
 
 def _lay_out(page: Page, sources: Sources, folder: Path) -> None:

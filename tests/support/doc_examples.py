@@ -26,7 +26,6 @@ REASONS = {
     "a make target": "the program behind it is run by a test, or by CI itself",
     "needs a cluster": "what can be known without one is checked by `make manifests`",
     "needs Prometheus": "the names in it are held to those that are served",
-    "an excerpt": "shows a shape that other examples print",
 }
 """Why a block is not run → what stands in for it. There is no other reason."""
 
