@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from scripts.reference.fields import HEAD_OF_ANSWER, HEAD_OF_REQUEST, answer_rows, comment_of, request_rows
 from scripts.reference.markdown import code, generated, table
 from services.gateway.openapi import openapi_document
-from services.gateway.openapi_schema import Json, fields, reachable
+from services.gateway.openapi_schema import METADATA, Json, fields, reachable
 from services.gateway.rpcs import Contract, HttpBinding, Rpc, load_contract
 
 _INTRODUCTION = """\
@@ -33,7 +33,8 @@ def page() -> str:
     lines += ["## Messages", ""]
     requests = {rpc.input_type for rpc in contract.rpcs}
     inputs = set(reachable(contract, requests))
-    for name in sorted(set(contract.messages) - requests, key=lambda name: name.rpartition(".")[2]):
+    elsewhere = set(reachable(contract, set(METADATA.values())))  # metadata.md
+    for name in sorted(set(contract.messages) - requests - elsewhere, key=lambda name: name.rpartition(".")[2]):
         lines += _message(contract, name, is_input=name in inputs)
     return generated("REST and gRPC", *lines)
 

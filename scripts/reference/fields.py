@@ -13,12 +13,17 @@ HEAD_OF_REQUEST = ("field", "type", "rule", "default", "meaning")
 HEAD_OF_ANSWER = ("field", "type", "meaning")
 
 _UNITS = {  # by the end of a number's name
-    "_seconds": "s", "_duration": "s", "_time": "s", "uptime": "s", "_db": "dB", "_lufs": "LUFS", "_bytes": "bytes",
+    "_seconds": "s", "duration": "s", "_time": "s", "uptime": "s", "_db": "dB", "_lufs": "LUFS", "_bytes": "bytes",
     "sample_rate": "Hz", "bitrate": "bit/s", "frame_rate": "frames/s", "_usage": "%", "_utilization": "%",
+    "file_size": "bytes", "_pts": "s", "_ms": "ms", "_dbtp": "dBTP", "_db_measured": "dB", "rotation": "degrees",
+    "width": "pixels", "height": "pixels", "bytes_fetched": "bytes", "start": "s",
+    "full_video": "bytes", "video_only": "bytes", "audio_only": "bytes",
 }  # fmt: skip
 _WITHOUT_UNIT = re.compile(
-    r"quality|channels|sequence_number|limit|count|attempt|progress|http_status|max_concurrent(_tasks)?|queue_size|"
-    r"active_tasks|processed_videos_today|total(_scenes)?|pending|processing|completed|failed"
+    r"quality|(output_)?channels|sequence_number|limit|count|attempt|progress|http_status|max_concurrent(_tasks)?|"
+    r"queue_size|active_tasks|processed_videos_today|total(_scenes|_videos|_audio_sources)?|pending|processing|"
+    r"completed|failed|(frame_)?index|frames|samples|output_samples|start_sample|source|loops|declicked_joins|"
+    r"audio_stretch_ratio"
 )
 _NAMED = {
     "google.protobuf.Timestamp": "time, RFC 3339",
