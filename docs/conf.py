@@ -25,13 +25,14 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = "Last Frame"
-html_favicon = "site/mark.svg"
-html_static_path = ["site"]
+html_favicon = "static/mark.svg"
+html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_theme_options = {"light_logo": "mark.svg", "dark_logo": "mark.svg"}
 html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
+html_show_search_summary = False  # it fetches pages, which a browser refuses to a site that is opened as a file
 copybutton_exclude = ".linenos, .gp, .go"
 # Answers are no input: only commands and programs get the button.
 copybutton_selector = "div.highlight-sh pre, div.highlight-python pre"

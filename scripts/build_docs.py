@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -51,9 +52,11 @@ class Html(HTMLParser):
 
 def build() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", ROOT / "docs", ROOT, SITE]
-    if subprocess.run(sphinx, check=False, cwd=ROOT).returncode:
-        sys.exit("the documentation has faults")
+    with tempfile.TemporaryDirectory() as doctrees:
+        strictly = ("-q", "-W", "--keep-going")
+        sphinx = [sys.executable, "-m", "sphinx", *strictly, "-c", ROOT / "docs", "-d", doctrees, ROOT, SITE]
+        if subprocess.run(sphinx, check=False, cwd=ROOT).returncode:
+            sys.exit("the documentation has faults")
     (SITE / "index.html").write_text(_START)
 
 
