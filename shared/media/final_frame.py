@@ -2,7 +2,8 @@
 
 The method: decode from the last key frame to the end of the medium. The picture is *proven* when its PTS equals the
 greatest PTS of the packets that edit lists let through and the decoder, told to report every error, reported none.
-What cannot be proven from one key frame is tried from an earlier one, and in the end by decoding everything.
+What cannot be proven from one key frame is tried from an earlier one, and in the end by decoding everything. Of a
+damaged end the answer is what a full decode shows: the decoder conceals what it can, and a warning says so.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
 from shared.media.step import Progress, no_progress
-from shared.media.tail import Decoded, Tail, decode_strictly, expected_pts, media_packets, read_tail
+from shared.media.tail import (
+    Decoded,
+    Tail,
+    decode_leniently,
+    decode_strictly,
+    expected_pts,
+    has_presentation_times,
+    media_packets,
+    read_tail,
+    shows_in_stored_order,
+)
 
 # Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
 # containers flag every frame) is decoded from its start.
@@ -42,6 +53,7 @@ _KEYS_TRIED_IN_DAMAGE: Final = 6
 _MERGED_GAP_BYTES: Final = 128 * 1024
 """Two runs of samples closer than this are fetched as one: a request costs more than the gap."""
 _BEYOND_THE_END_SECONDS: Final = 3600
+_GUESSED: Final = "the end of the video is damaged; parts of this picture may be guessed by the decoder"
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,8 @@ class FinalFrame:
         pts_seconds: presentation time from the start of the medium (0 is the first thing presented).
         end_seconds: where the frame's own duration ends.
         frame_index: 0-based among the displayed frames; None where only a full decode could tell.
-        method: `last_gop`, `earlier_key_frame`, `full_decode`, `last_clean_frame` (the end is damaged, this is the last
-            undamaged frame before) or `concealed` (the decoder guessed parts of the picture).
+        method: `last_gop`, `earlier_key_frame`, `full_decode`, `last_clean_frame` (the end is damaged beyond decoding,
+            this is the last frame before) or `concealed` (the decoder guessed parts of the picture).
         warnings: one sentence for each thing that was not as it should be.
     """
 
@@ -101,9 +113,13 @@ class _Search:
             decoder.thread_count = threads
             yield container, stream
 
-    def found(self, container: InputContainer, stream: VideoStream, frame: VideoFrame, method: str) -> FinalFrame:
+    def found(
+        self, container: InputContainer, stream: VideoStream, frame: VideoFrame, method: str, *, turn: int | None
+    ) -> FinalFrame:
+        """`turn` is the picture's time in ticks where the container has no presentation times, else None."""
         tick = stream.time_base or Fraction(1, 90000)
-        pts_seconds = float((frame.pts or 0) * tick) - _origin_seconds(container)
+        pts = frame.pts if turn is None else turn
+        pts_seconds = float((pts or 0) * tick) - _origin_seconds(container)
         duration_seconds = float(frame.duration * tick) if frame.duration else 0.0
         if not duration_seconds and stream.average_rate:
             duration_seconds = float(1 / stream.average_rate)
@@ -157,16 +173,14 @@ def find_last_frame(
 
 
 def _from_the_end(search: _Search) -> FinalFrame | None:
-    """The proven last frame, or the last clean one before damage; None where only a full decode can tell."""
+    """The proven last frame, or what players show of a damaged end; None where only a full decode can tell."""
     seen: set[tuple[int | None, int | None]] = set()
     attempts = [(n, hold) for n in range(len(_BACK_SECONDS) + 1) for hold in (True, False)]
     next_attempt = 0
     for attempt, hold_samples in attempts:
         if attempt < next_attempt or (hold_samples and not search.is_indexed):
             continue
-        # Frame threads lose good frames before an error, so a second look at damage uses one thread.
-        threads = 1 if search.is_damaged else search.threads
-        with search.opened(strict=True, threads=threads, hold_samples=hold_samples) as (container, stream):
+        with search.opened(strict=True, threads=search.threads, hold_samples=hold_samples) as (container, stream):
             search.refuse_longer(_declared_seconds(container, stream))
             if stream.codec_context.codec.canonical_name not in _TRUSTED_KEY_FRAMES.split():
                 return None
@@ -179,29 +193,34 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
                 continue
             next_attempt = used + 1
             first = (tail.packets[0].pts, tail.packets[0].pos) if tail.packets else None
-            if first is None or (first in seen and not search.is_damaged):
+            if first is None or first in seen:
                 continue
             seen.add(first)
-            expected = expected_pts(tail.packets, float(stream.time_base or 0))
-            if expected is None:
-                return None
+            expected, turn = None, tail.last_decoding_time
+            if has_presentation_times(container, tail.packets):
+                expected, turn = expected_pts(tail.packets, float(stream.time_base or 0)), None
+                if expected is None:
+                    return None
             search.progress("decoding", 0.2)
-            method, decoded = _decode(stream, tail, expected, skip_last_group=search.is_damaged)
+            method, decoded = _decode(stream, tail, expected)
             if decoded.proven and decoded.frame is not None:
                 if tail.incomplete:
-                    search.warnings.append(f"the file is cut off: its last {tail.incomplete} frames are incomplete")
-                return search.found(container, stream, decoded.frame, method if len(seen) == 1 else "earlier_key_frame")
-            if search.is_damaged and decoded.frame is not None:
-                return _last_clean(search, container, stream, decoded, decoded.frame)
-            search.is_damaged = search.is_damaged or decoded.errors > 0
+                    search.warnings.append(_cut_off(tail))
+                method = method if len(seen) == 1 else "earlier_key_frame"
+                return search.found(container, stream, decoded.frame, method, turn=turn)
+            if decoded.lost:
+                search.is_damaged = True
+                shown = _second_look(search, tail, expected, turn)
+                if shown is not None:
+                    return shown
     return None
 
 
-def _decode(stream: VideoStream, tail: Tail, expected: int, *, skip_last_group: bool) -> tuple[str, Decoded]:
+def _decode(stream: VideoStream, tail: Tail, expected: int | None) -> tuple[str, Decoded]:
     """From the last key frame, and if that proves nothing from the one before; with the name of what gave the frame."""
     decoder = stream.codec_context
     start = tail.last_group_start
-    if start and not skip_last_group:
+    if start:
         decoded = decode_strictly(decoder, tail.packets[start:], expected)
         if decoded.proven:
             return "last_gop", decoded
@@ -209,12 +228,40 @@ def _decode(stream: VideoStream, tail: Tail, expected: int, *, skip_last_group: 
     return method, decode_strictly(decoder, tail.packets, expected)
 
 
-def _last_clean(
-    search: _Search, container: InputContainer, stream: VideoStream, decoded: Decoded, frame: VideoFrame
-) -> FinalFrame:
-    search.warnings.append(f"the end of the video is damaged: {decoded.lost} frames cannot be decoded cleanly")
-    search.displayed_frames = None
-    return search.found(container, stream, frame, "last_clean_frame")
+def _second_look(search: _Search, tail: Tail, expected: int | None, turn: int | None) -> FinalFrame | None:
+    """The same packets with one thread: frame threads lose good frames around an error, even a harmless one.
+
+    What is damaged indeed is shown as a full decode shows it, the decoder concealing what it can. Concealment copies
+    from earlier pictures, so the group in front must be clean (or none be there); else None.
+    """
+    start = tail.last_group_start
+    with search.opened(strict=True, threads=1, hold_samples=search.is_indexed) as (container, stream):
+        strict = decode_strictly(stream.codec_context, tail.packets, expected)
+        if strict.proven and strict.frame is not None:
+            search.is_damaged = False
+            return search.found(
+                container, stream, strict.frame, "earlier_key_frame" if start else "last_gop", turn=turn
+            )
+    if not tail.is_whole and (strict.first_error is None or not 0 < start <= strict.first_error):
+        return None
+    with search.opened(strict=False, threads=1, hold_samples=search.is_indexed) as (container, stream):
+        frame = decode_leniently(stream.codec_context, tail.packets)
+        if frame is None:
+            return None
+        is_clean = strict.frame is not None and frame.pts == strict.frame.pts
+        if not is_clean or strict.lost > tail.incomplete:
+            search.displayed_frames = None
+        if tail.incomplete:
+            search.warnings.append(_cut_off(tail))
+        elif is_clean:
+            search.warnings.append(f"the end of the video is damaged: {strict.lost} frames cannot be decoded")
+        if not is_clean:
+            search.warnings.append(_GUESSED)
+        return search.found(container, stream, frame, "last_clean_frame" if is_clean else "concealed", turn=turn)
+
+
+def _cut_off(tail: Tail) -> str:
+    return f"the file is cut off: its last {tail.incomplete} frames are incomplete"
 
 
 def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> tuple[Tail | None, int]:
@@ -232,7 +279,7 @@ def _tail(search: _Search, container: InputContainer, stream: VideoStream, attem
                 if tail.packets or tail.unbounded:
                     return tail, used
         return Tail(), len(_BACK_SECONDS) - 1
-    return read_tail(container, stream), len(_BACK_SECONDS)
+    return read_tail(container, stream, from_start=True), len(_BACK_SECONDS)
 
 
 def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
@@ -251,7 +298,7 @@ def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStrea
     target = later_keys[0] - 1 if later_keys else entries[-1].timestamp + _ticks(stream, _BEYOND_THE_END_SECONDS)
     search.file.plan(_merged((e.pos, e.pos + e.size) for e in present[start:]))
     container.seek(target, stream=stream)
-    tail = read_tail(container, stream)
+    tail = read_tail(container, stream, from_start=start == 0)
     tail.incomplete = max(tail.incomplete, len(entries) - len(present))
     return tail
 
@@ -270,40 +317,55 @@ def _merged(runs: Iterator[Range]) -> list[Range]:
 
 
 def _full_decode(search: _Search) -> FinalFrame:
-    """What every player would show: decode all, conceal damage, keep the last."""
-    result, errors = _decode_all(search, threads=1 if search.is_damaged else search.threads)
-    if errors and not search.is_damaged and search.threads > 1:
-        # Frame threads lose good frames before an error.
-        search.is_damaged = True
-        result, errors = _decode_all(search, threads=1)
+    """What every player would show: decode all, conceal damage, keep the last.
+
+    Frame threads lose good frames before an error and conceal otherwise than one thread does, so they are trusted only
+    while nothing goes wrong.
+    """
+    if not search.is_damaged:
+        result = _decode_all(search, strict=True, threads=search.threads)
+        if result is not None:
+            return result
+    result = _decode_all(search, strict=False, threads=1)
+    if result is None:
+        raise UnsupportedMedia("not one frame of the file's video could be decoded")
     return result
 
 
-def _decode_all(search: _Search, *, threads: int) -> tuple[FinalFrame, int]:
-    with search.opened(strict=False, threads=threads) as (container, stream):
+def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | None:
+    """The last frame; None where there is none, or where `strict` and something went wrong."""
+    with search.opened(strict=strict, threads=threads) as (container, stream):
         decoder = stream.codec_context
+        starts_afresh = decoder.codec.canonical_name in _TRUSTED_KEY_FRAMES.split()
         tick = float(stream.time_base or 0)
         declared_seconds = _declared_seconds(container, stream) or 1.0
         last: VideoFrame | None = None
+        turn: int | None = None
         displayed = errors = 0
+        is_timed, is_damaged = not shows_in_stored_order(container), search.is_damaged and not starts_afresh
         for packet in chain(media_packets(container, stream), [None]):
+            if packet is not None:
+                is_timed = is_timed and packet.pts is not None
+                is_damaged = packet.is_corrupt or (is_damaged and not (starts_afresh and packet.is_keyframe))
             try:
                 for last in decoder.decode(packet):  # noqa: B007
                     displayed += 1
             except av.error.FFmpegError:
                 errors += 1
-            if packet is not None and packet.pts is not None:
-                seconds = packet.pts * tick - _origin_seconds(container)
+                is_damaged = True
+            time = packet.pts if packet is not None and packet.pts is not None else packet.dts if packet else None
+            if time is not None:
+                turn = time if turn is None else max(turn, time)
+                seconds = time * tick - _origin_seconds(container)
                 search.refuse_longer(seconds)
                 search.progress("decoding", min(0.95, max(0.0, seconds / declared_seconds)))
-        if last is None:
-            raise UnsupportedMedia(f"not one frame of the file's {decoder.codec.canonical_name} video could be decoded")
+        search.is_damaged = search.is_damaged or is_damaged
+        if last is None or (strict and (errors or is_damaged)):
+            return None
         search.displayed_frames = displayed
-        search.warnings = []
-        is_damaged = search.is_damaged or errors > 0
-        if is_damaged:
-            search.warnings = ["the video is damaged; parts of this picture may be guessed by the decoder"]
-        return search.found(container, stream, last, "concealed" if is_damaged else "full_decode"), errors
+        search.warnings = [_GUESSED] if search.is_damaged else []
+        method = "concealed" if search.is_damaged else "full_decode"
+        return search.found(container, stream, last, method, turn=None if is_timed else turn)
 
 
 # Facts of a container -------------------------------------------------------------------------------------------

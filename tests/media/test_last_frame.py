@@ -24,7 +24,18 @@ from shared.errors import InvalidRequest, LastFrameError, LimitExceeded, SourceU
 from shared.media.final_frame import find_last_frame
 from shared.media.source import FileSource
 from shared.media.step import StepContext
-from tests.media.test_last_frame_matrix import H264, SINGLE, Clip, all_frames, digest, found, make
+from tests.media.test_last_frame_matrix import (
+    FRAGMENTED,
+    H264,
+    REALTIME,
+    SINGLE,
+    Clip,
+    all_frames,
+    digest,
+    found,
+    hevc,
+    make,
+)
 from tests.support.media import MediaFile, manifest, media_file
 from tests.support.sources import CountingSource
 
@@ -193,15 +204,46 @@ IN_ORDER = {"preset": "ultrafast", "bf": "0"}
     "options", [IN_ORDER | {"g": "15"}, IN_ORDER | {"g": "1000"}], ids=["groups of 15", "one group"]
 )
 @pytest.mark.parametrize("spoil", [zeroed, randomised])
-def test_damaged_end_gives_the_last_clean_frame(
+def test_damaged_end_is_shown_as_a_full_decode_shows_it(
     options: dict[str, str], spoil: Callable[[bytes, list[tuple[int, int]]], bytes], tmp_path: Path
 ) -> None:
     data = make(Clip("", "mp4", "libx264", options=options), tmp_path)
     originals = [picture for _, picture in all_frames(data)]
-    result, _ = found(spoil(data, samples(data)[-4:]))
-    assert result.method == "last_clean_frame"
-    assert originals.index(digest(result.frame)) == len(originals) - 5
-    assert result.warnings
+    spoilt = spoil(data, samples(data)[-4:])
+    result, _ = found(spoilt)
+    assert (result.frame.pts, digest(result.frame)) == list(all_frames(spoilt))[-1]
+    assert "damaged" in result.warnings[0]
+    if spoil is zeroed:
+        assert result.method == "last_clean_frame"
+        assert originals.index(digest(result.frame)) == len(originals) - 5
+
+
+@pytest.mark.parametrize("share", [0.5, 0.83, 0.9, 0.97])
+@pytest.mark.parametrize(
+    "clip",
+    [
+        Clip("ts", "mpegts", "libx264", options=H264),
+        Clip("hevc ts", "mpegts", "libx265", options=hevc(keyint="20", bframes="3")),
+        Clip("avi", "avi", "libx264", options=H264),
+        Clip("mpeg4 avi", "avi", "mpeg4", options={"bf": "2"}),
+        Clip("mkv", "matroska", "libx264", options=H264),
+        Clip("flv", "flv", "libx264", options=H264),
+        Clip("fragmented", "mp4", "libx264", options=H264, muxer=FRAGMENTED),
+        Clip("mp4", "mp4", "mpeg4", options={"bf": "2"}, muxer={"movflags": "faststart"}),
+        Clip("vp9 mp4", "mp4", "libvpx-vp9", options=REALTIME | {"g": "20"}, muxer={"movflags": "faststart"}),
+        Clip("mpeg2 elementary", "mpeg2video", "mpeg2video", options={"bf": "2"}),
+    ],
+    ids=lambda clip: clip.name,
+)
+def test_cut_off_file_is_shown_as_a_full_decode_shows_it(clip: Clip, share: float, tmp_path: Path) -> None:
+    data = make(clip, tmp_path)
+    short = data[: int(len(data) * share)]
+    result, _ = found(short)
+    pts, picture = list(all_frames(short))[-1]
+    assert result.frame.pts == pts, (result.method, result.warnings)
+    # What of a cut picture no concealment reaches is whatever stood in the decoder's memory.
+    assert digest(result.frame) == picture or result.method == "concealed"
+    assert result.method != "concealed" or "guessed" in result.warnings[-1]
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7, 0.97])
