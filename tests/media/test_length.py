@@ -20,6 +20,7 @@ from services.probe.length import MediaLength, measure
 from shared.errors import SourceUnavailable, UnsupportedMedia
 from shared.media.source import FileSource
 from shared.media.step import StepContext
+from tests.media.test_last_frame_matrix import shortened_edit
 from tests.support.media import MediaFile, manifest, media_file
 
 SAMPLES_44100 = 3 * 44100 + 777
@@ -310,6 +311,41 @@ def test_variable_frame_rate_with_reordering_counts_the_last_picture(tmp_path: P
     assert found.media_duration == pytest.approx(float(max(ends)), abs=0.001)
     assert found.media_duration > times[-1] / 1000
     assert found.container_duration is not None
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "mpegts"])
+def test_reordering_over_seconds_is_no_new_timeline(container: str, tmp_path: Path) -> None:
+    """At one frame a second a B-frame stands seconds behind what is shown after it."""
+    path = write_video(tmp_path / "slow", container, rate=1, frames=30)
+    assert length_of(path, tmp_path).media_duration == pytest.approx(30, abs=0.001)
+
+
+@pytest.mark.parametrize("hidden_seconds", [0.3, 0.9, 2.0])
+def test_an_edit_list_that_hides_the_last_pictures_shortens(hidden_seconds: float, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "trimmed.mp4", "mp4", frames=75)
+    path.write_bytes(shortened_edit(hidden_seconds)(path.read_bytes()))
+    with av.open(str(path)) as container:
+        shown = sum(1 for _ in container.decode(video=0))
+    assert shown < 75
+    assert length_of(path, tmp_path).media_duration == pytest.approx(shown / 25, abs=0.001)
+
+
+@pytest.mark.parametrize("audio_samples", [48_000, 48_000 * 30])
+def test_streams_of_unequal_length_have_their_own(audio_samples: int, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "unequal.mp4", "mp4", frames=500, audio="aac", audio_samples=audio_samples)
+    found = length_of(path, tmp_path)
+    assert [stream.duration for stream in found.streams] == pytest.approx([20, audio_samples / 48_000], abs=0.03)
+    assert found.media_duration == pytest.approx(max(20, audio_samples / 48_000), abs=0.03)
+
+
+def test_the_last_sound_is_one_frame_long_without_an_edit_list(tmp_path: Path) -> None:
+    """Without an edit list the first sound's stored duration covers the gap in front of the next."""
+    path = write_video(
+        tmp_path / "unedited.mp4", "mp4", audio="aac", audio_samples=115_400, options={"use_editlist": "0"}
+    )
+    with av.open(str(path)) as container:
+        ends = [frame.pts * frame.time_base + Fraction(frame.samples, 48_000) for frame in container.decode(audio=0)]
+    assert length_of(path, tmp_path).media_duration == pytest.approx(float(max(ends)), abs=0.001)
 
 
 def test_an_mp4_that_lost_its_end_is_as_long_as_what_is_left(tmp_path: Path) -> None:

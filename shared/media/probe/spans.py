@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -25,7 +26,7 @@ class Span:
         closed: total length of earlier timelines in the same stream.
         counted: sum of the packets' durations, less what decoders drop at both ends.
         last_duration: length of the packet that ends last.
-        frame_duration: length of the longest packet: a whole frame.
+        frame_duration: the most frequent length of a packet: a whole frame.
         packets: how many packets were presented.
         undated: how many of them had no timestamp.
     """
@@ -63,35 +64,39 @@ class _StreamMeter:
         self.counted: int | Fraction = 0
         self.counted_frames = 0
         self.last_duration: int | Fraction = 0
-        self.frame_duration = 0
+        self.durations: Counter[int] = Counter()
+        self.last_dts: int | None = None
         self.packets = self.undated = 0
 
     def add(self, packet: Any) -> None:
         duration: int = packet.duration or 0
         self.packets += 1
-        self.frame_duration = max(self.frame_duration, duration)
+        self.durations[duration] += 1
         if self.sample_rate and packet.has_sidedata("skip_samples"):
             first, last = struct.unpack("<II", bytes(packet.get_sidedata("skip_samples"))[:8])
             skipped, padding = self._ticks(first), self._ticks(last)
             # Ogg and Matroska shorten the last packet's duration, too; mp3 only names the padding.
-            presented = min(Fraction(duration), self.frame_duration - padding)
+            presented = min(Fraction(duration), max(self.durations) - padding)
             self.counted += max(Fraction(0), presented - skipped)
-            self._extend(packet.pts, skipped, presented)
+            self._extend(packet.pts, packet.dts, skipped, presented)
             return
         if self.frame_ticks and -1 <= duration - self.frame_ticks <= 1:
             self.counted_frames += 1
         else:
             self.counted += duration
-        self._extend(packet.pts, 0, duration)
+        self._extend(packet.pts, packet.dts, 0, duration)
 
-    def _extend(self, pts: int | None, skipped: int | Fraction, duration: int | Fraction) -> None:
+    def _extend(self, pts: int | None, dts: int | None, skipped: int | Fraction, duration: int | Fraction) -> None:
+        # Decoding times never step back within a timeline, however far pictures are reordered.
+        is_restart = dts is not None and self.last_dts is not None and dts < self.last_dts - self.restart_ticks
+        self.last_dts = dts if dts is not None else self.last_dts
         if pts is None:
             self.undated += 1
             return
         start, end = pts + skipped, pts + duration
         if self.start is None:
             self.start, self.end, self.last_duration = start, end, duration
-        elif start < self.end - self.restart_ticks - duration:
+        elif is_restart:
             self.closed += self.end - self.start
             self.start, self.end, self.last_duration = start, end, duration
         else:
@@ -110,7 +115,7 @@ class _StreamMeter:
             closed=self.closed * self.time_base,
             counted=self.counted * self.time_base + self.counted_frames * whole,
             last_duration=self.last_duration * self.time_base,
-            frame_duration=self.frame_duration * self.time_base,
+            frame_duration=max(self.durations, key=self.durations.__getitem__, default=0) * self.time_base,
             packets=self.packets,
             undated=self.undated,
         )

@@ -24,7 +24,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from shared.media.byte_file import ByteFile
-from shared.media.container import open_container
+from shared.media.container import only, open_container
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
 from shared.media.probe.spans import FirstSound, Span, SpanMeter, first_sound
@@ -46,6 +46,8 @@ _WITHOUT_TIMESTAMPS: Final = frozenset(
 _NO_FILLIN: Final = 0x10  # AVFMT_FLAG_NOFILLIN
 _NO_PARSE: Final = 0x20  # AVFMT_FLAG_NOPARSE
 _TAIL_MICROSECONDS: Final = 3_000_000
+_TAIL_SAMPLES: Final = 8
+"""Of a sound's last samples, so many that a whole frame's length is among their durations."""
 _TAIL_BYTES: Final = 2 * 1024 * 1024
 _SMALL_BYTES: Final = 1024 * 1024
 """Below this, reading everything is no dearer than seeking."""
@@ -121,23 +123,29 @@ def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
 def _by_sample_table(file: ByteFile, container: InputContainer, streams: list[Stream], is_video: bool) -> Timeline:
     """mp4 and mov: the demuxer's own tables and edit lists, read over samples that are not there."""
     container.flags |= _NO_FILLIN | _NO_PARSE  # sample contents are zeros
-    container.seek(0)
-    head = SpanMeter(streams)
-    head.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
-    tail = SpanMeter(streams)
-    if _is_cut_off(file, streams):
-        container.seek(0)
-        tail.add_all(_whole(container.demux(*streams)))
-    else:
-        anchor: Any = next((s for s in streams if s.type == "video" and len(s.index_entries)), streams[0])
-        if len(anchor.index_entries):
-            container.seek(max(0, anchor.index_entries[-1].timestamp), stream=anchor)
-        tail.add_all(container.demux(*streams))
-    spans = _joined(head.spans(), tail.spans())
+    is_cut_off = _is_cut_off(file, streams)
+    spans = {}
     for stream in streams:
+        only(container, [stream])  # streams begin and end far from one another, so each is measured alone
+        spans[stream.index] = span = _sample_span(container, stream, is_cut_off)
         if stream.type == "audio":
-            _end_as_presented(stream, spans[stream.index])
+            _end_as_presented(stream, span)
     return Timeline(_duration(MOV, is_video, spans), "container", spans)
+
+
+def _sample_span(container: InputContainer, stream: Stream, is_cut_off: bool) -> Span:
+    """By the first and the last packets; by all of them where an edit list or a cut hides the last ones."""
+    container.seek(0)
+    head = SpanMeter([stream])
+    entries = stream.index_entries
+    if is_cut_off or not len(entries) or entries[-1].is_discard:
+        head.add_all(_whole(container.demux(stream)))
+        return head.spans()[stream.index]
+    head.add_all(container.demux(stream), until_complete=_MOST_HEAD_PACKETS)
+    container.seek(max(0, entries[-min(len(entries), _TAIL_SAMPLES)].timestamp), stream=stream)
+    tail = SpanMeter([stream])
+    tail.add_all(container.demux(stream))
+    return _joined(head.spans(), tail.spans())[stream.index]
 
 
 def _end_as_presented(stream: Any, span: Span) -> None:
@@ -195,10 +203,13 @@ def _by_tail(
         head = {streams[0].index: Span(start=sound.start_seconds)}
     if any(span.start is None for span in head.values()):
         return None
-    if name in _SEEKS_BY_BYTE:
-        container.seek(max(0, size - _TAIL_BYTES), unsupported_byte_offset=True)
-    else:
-        container.seek(max(0, (container.duration or 0) + (container.start_time or 0) - _TAIL_MICROSECONDS))
+    try:
+        if name in _SEEKS_BY_BYTE:
+            container.seek(max(0, size - _TAIL_BYTES), unsupported_byte_offset=True)
+        else:
+            container.seek(max(0, (container.duration or 0) + (container.start_time or 0) - _TAIL_MICROSECONDS))
+    except av.error.FFmpegError:
+        return None
     meter = SpanMeter(streams)
     meter.add_all(container.demux(*streams))
     tail = meter.spans()
@@ -269,9 +280,8 @@ def _joined(head: dict[int, Span], tail: dict[int, Span]) -> dict[int, Span]:
     for index, span in tail.items():
         first = head[index]
         span.start = first.start if first.start is not None else span.start
-        span.frame_duration = max(span.frame_duration, first.frame_duration)
         if span.end is None:
-            span.end, span.last_duration = first.end, first.last_duration
+            span.end, span.last_duration, span.frame_duration = first.end, first.last_duration, first.frame_duration
     return tail
 
 
