@@ -9,6 +9,7 @@ from lastframe.tasks.v1 import tasks_pb2
 
 from services.audio.silence import is_silence, silence_seconds
 from shared.errors import InvalidRequest
+from shared.media.audio.formats import DEFAULT_FORMAT, audio_format
 from shared.rpc.submit import Submitter, accepted, optional_fields
 from shared.tasks import TaskKind
 
@@ -30,6 +31,8 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):
         options = optional_fields(
             request, "output_format", "sample_rate", "channels", "bitrate", "normalize_lufs", "declick"
         )
+        wanted = audio_format(options.get("output_format", DEFAULT_FORMAT))
+        wanted.check(options.get("sample_rate"), options.get("channels"), options.get("bitrate"))
         task = await self._submitter.submit(
             TaskKind.AUDIO_STITCH,
             inputs={"audio_urls": items},

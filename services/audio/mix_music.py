@@ -14,7 +14,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from services.audio.ducking import duck_curve, find_activity
+from services.audio.activity import find_activity
+from services.audio.ducking import duck_curve
 from services.audio.mixdown import SAMPLE_RATE, EncodedMix, Mixdown, MixLevels, encode_mix
 from services.audio.music_bed import MusicBed
 from services.audio.picture import Picture, inspect_picture, picture_packets

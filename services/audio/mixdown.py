@@ -19,7 +19,7 @@ from services.audio.ducking import DuckCurve
 from services.audio.music_bed import MusicBed
 from shared.media.audio import Block
 from shared.media.audio.formats import FORMATS
-from shared.media.audio.limiter import TruePeakLimiter
+from shared.media.audio.limiter import PeakLimiter
 from shared.media.audio.loudness import LoudnessMeter
 from shared.media.audio.reader import BLOCK_SAMPLES, read_audio
 from shared.media.audio.true_peak import TruePeakMeter
@@ -64,16 +64,17 @@ class Mixdown:
     def blocks(self, ceiling_dbtp: float, gauge: DuckGauge, progress: Progress) -> Iterator[Block]:
         """The mix from its beginning, true peaks under the ceiling."""
         self.bed.rewind()
-        limiter = TruePeakLimiter(SAMPLE_RATE, self.channels, ceiling_dbtp)
+        limiter = PeakLimiter(SAMPLE_RATE, self.channels, ceiling_dbtp)
         voice_gain = np.float32(_linear(self.levels.original_db))
         place = 0
         for voice in self._voice():
             music = self.bed.read(voice.shape[1])
             duck_db = self.curve.gains_db(place, voice.shape[1], SAMPLE_RATE)
             fades = self._fades(place, voice.shape[1])
-            mixed = music * np.asarray(_linear(duck_db + self.levels.music_db) * fades, np.float32)
-            if isinstance(fades, float):
-                gauge.add(music, mixed, duck_db)
+            mixed = music * np.asarray(_linear(duck_db + self.levels.music_db), np.float32)
+            gauge.add(music, mixed, duck_db)
+            if fades is not None:
+                mixed *= fades
             yield limiter.limit(voice * voice_gain + mixed)
             place += voice.shape[1]
             progress("mixing", place / self.samples)
@@ -96,7 +97,8 @@ class Mixdown:
             yield np.zeros((self.channels, count), np.float32)
             left -= count
 
-    def _fades(self, place: int, count: int) -> NDArray[np.float64] | float:
+    def _fades(self, place: int, count: int) -> NDArray[np.float32] | None:
+        """The music's gain by its fades; None where neither is."""
         fade_in, fade_out = (
             round(seconds * SAMPLE_RATE) for seconds in (self.levels.fade_in_seconds, self.levels.fade_out_seconds)
         )
@@ -104,16 +106,16 @@ class Mixdown:
             shrink = self.samples / (fade_in + fade_out)
             fade_in, fade_out = int(fade_in * shrink), int(fade_out * shrink)
         if place >= fade_in and place + count <= self.samples - fade_out:
-            return 1.0
+            return None
         places = np.arange(place, place + count) + 0.5
         rise = np.clip(places / max(1, fade_in), 0.0, 1.0) if fade_in else 1.0
         fall = np.clip((self.samples - places) / max(1, fade_out), 0.0, 1.0) if fade_out else 1.0
-        return np.asarray(np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2)
+        return np.asarray(np.sin(np.pi / 2 * rise) ** 2 * np.sin(np.pi / 2 * fall) ** 2, np.float32)
 
 
 class DuckGauge:
-    """Measures the duck on the music as it was mixed: its gain where it is free of programme sound, over its gain
-    where it is all the way down. Fades are left out.
+    """Measures the duck on the music as it is mixed, before its fades: its gain where it is free of programme sound,
+    over its gain where it is all the way down.
 
     Args:
         free_db: the gain of free music, for a picture in which it is never free.
@@ -124,7 +126,7 @@ class DuckGauge:
         self._free, self._down = [0.0, 0.0], [0.0, 0.0]  # energy before and after
 
     def add(self, music: Block, mixed: Block, duck_db: NDArray[np.float64] | float) -> None:
-        """The same samples of music before and after all gains, and the curve over them."""
+        """The same samples of music before and after its gains, and the curve over them."""
         if isinstance(duck_db, float):
             if duck_db == 0.0:
                 self._count(self._free, music, mixed)

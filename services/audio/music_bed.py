@@ -20,6 +20,8 @@ CROSSFADE_SECONDS = 2.0
 _SEARCH_SECONDS = 1.0
 _EDGE_LU = 15.0
 """What lies this far under the music's loudness at its ends is a fade or silence: no loop goes through it."""
+_LEAST_OFFSET = 0.001
+"""A recording whose mean is further from zero than this (-60 dB) would thump at the ends and take headroom."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Seam:
 
 
 class MusicBed:
-    """The part of the music that is used, as raw float32 in scratch, measured; reading goes on for ever.
+    """The part of the music that is used, as raw float32 in scratch, measured; reading goes on for ever, without the
+    constant offset that bad converters leave.
 
     Use as a context manager.
 
@@ -51,6 +54,7 @@ class MusicBed:
         self._path, self._rate, self._channels = path, sample_rate, channels
         self._file: BinaryIO = path.open("w+b")
         self._samples = 0
+        self._offset: Block = np.zeros((channels, 1), np.float32)
         self._hops: NDArray[np.float64] = np.zeros(0)
         self._seam: Seam | None = None
         self._turn: Block = np.zeros((channels, 0), np.float32)
@@ -77,6 +81,7 @@ class MusicBed:
         meter = LoudnessMeter(self._rate, self._channels)
         first = round(offset_seconds * self._rate)
         total = 0
+        sums = np.zeros(self._channels)
         for block in read_audio(
             source, self._rate, self._channels, max_duration_seconds=max_duration_seconds, threads=threads
         ):
@@ -84,13 +89,17 @@ class MusicBed:
             total += block.shape[1]
             if used.shape[1]:
                 meter.add(used)
+                sums += used.sum(axis=1, dtype=np.float64)
                 self._file.write(np.ascontiguousarray(used.T).tobytes())
                 self._samples += used.shape[1]
         self.duration_seconds = total / self._rate
         if not self._samples:
             raise InvalidRequest(
-                f"the music is only {self.duration_seconds:.3f} seconds long", input_name="music_offset_seconds"
+                f"music_offset_seconds: {offset_seconds:g} is behind the music's end at {self.duration_seconds:.3f} s",
+                input_name="music_offset_seconds",
             )
+        means = np.asarray(sums / self._samples, np.float32)
+        self._offset[:, 0] = np.where(np.abs(means) > _LEAST_OFFSET, means, 0.0)
         self._hops = meter.hop_energies()
         self.loudness_lufs = meter.integrated_lufs()
         if self._samples < needed_samples:
@@ -178,7 +187,8 @@ class MusicBed:
         self._file.flush()
         self._file.seek(start * self._channels * 4)
         flat = np.frombuffer(self._file.read(samples * self._channels * 4), np.float32)
-        return np.ascontiguousarray(flat.reshape(-1, self._channels).T)
+        block = np.ascontiguousarray(flat.reshape(-1, self._channels).T)
+        return block - self._offset if self._offset.any() else block
 
     def __enter__(self) -> MusicBed:
         return self

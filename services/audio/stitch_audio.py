@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from services.audio.join import Joiner
+from services.audio.normalise import Normalising
 from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
 from shared.media.audio import Block
-from shared.media.audio.channels import LAYOUTS, channels_for
-from shared.media.audio.formats import AudioFormat, audio_format
-from shared.media.audio.limiter import TruePeakLimiter
-from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
+from shared.media.audio.channels import channels_for
+from shared.media.audio.formats import DEFAULT_FORMAT, audio_format
+from shared.media.audio.limiter import PeakLimiter
 from shared.media.audio.reader import BLOCK_SAMPLES, AudioShape, audio_shape, read_audio
-from shared.media.audio.true_peak import TruePeakMeter
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
 MAX_OUTPUT_SECONDS = 6 * 3600.0
-CEILING_DBTP = -1.0
-"""What a normalised source may peak at (EBU R 128)."""
-MOST_GAIN_DB = 40.0
-"""Normalising lifts by no more: what is quieter is noise."""
 _BLOCKS_AHEAD = 8  # decoding runs in a thread beside the encoder
 
 
@@ -84,7 +79,7 @@ def stitch_audio(
     sources: Sequence[ByteSource],
     parts: Sequence[Mapping[str, float]],
     *,
-    output_format: str = "mp3",
+    output_format: str = DEFAULT_FORMAT,
     sample_rate: int | None = None,
     channels: int | None = None,
     bitrate: int | None = None,
@@ -109,15 +104,22 @@ def stitch_audio(
         LimitExceeded: a source longer than the context allows, or a sum over six hours (`duration_too_long`).
     """
     target = audio_format(output_format)
+    target.check(sample_rate, channels, bitrate)
     used = sorted({int(part["source"]) for part in parts if "source" in part})
     if not used:
         raise InvalidRequest("at least one item must be a sound", input_name="audio_urls")
     shapes = {index: _shape(sources[index]) for index in used}
-    rate = _sample_rate(target, sample_rate, shapes.values())
-    width = _channels(target, channels, shapes.values())
-    _check_bitrate(target, bitrate)
+    rate = sample_rate or target.sample_rate_for(max(shape.sample_rate for shape in shapes.values()))
+    width = channels or channels_for(max(shape.channels for shape in shapes.values()), min(2, target.most_channels))
 
+    def read(source: int) -> Iterator[Block]:
+        return read_audio(
+            sources[source], rate, width, max_duration_seconds=MAX_OUTPUT_SECONDS, threads=context.threads
+        )
+
+    gains: dict[int, Normalising] = {}
     joiner = Joiner(rate, width, declick=declick)
+    guard = PeakLimiter(rate, width, 0.0, true_peaks=False)  # what decoders, resampling and folding overshoot
     done: list[StitchedPart] = []
 
     def joined() -> Iterator[Block]:
@@ -127,17 +129,23 @@ def stitch_audio(
             counter = _Counter()
             if "source" in part:
                 source = int(part["source"])
-                gain_db, blocks = _sound(context, sources[source], rate, width, normalize_lufs)
+                blocks, gain_db = read(source), 0.0
+                if normalize_lufs is not None:
+                    if source not in gains:
+                        gains[source] = Normalising.towards(normalize_lufs, read(source), rate, width)
+                    gain_db = gains[source].gain_db
+                    blocks = gains[source].applied(blocks)
             else:
                 source, gain_db = None, 0.0
                 blocks = _silence(round(Fraction(part["silence_seconds"]) * rate), width)
-            yield from joiner.part(counter.through(blocks))
+            yield from map(guard.limit, joiner.part(counter.through(blocks)))
             count = counter.samples
             done.append(StitchedPart(source, start / rate, count / rate, start, count, round(gain_db, 2)))
             start += count
             if start > MAX_OUTPUT_SECONDS * rate:
                 raise LimitExceeded("the parts together are longer than six hours", word="duration_too_long")
-        yield joiner.finish()
+        yield guard.limit(joiner.finish())
+        yield guard.finish()
 
     path = context.scratch / f"stitched.{target.name}"
     bits = max(shape.bits_per_sample for shape in shapes.values())
@@ -177,36 +185,6 @@ class _Counter:
             yield block
 
 
-def _sound(
-    context: StepContext, source: ByteSource, rate: int, width: int, normalize_lufs: float | None
-) -> tuple[float, Iterator[Block]]:
-    """The source's gain in dB and its samples with that gain."""
-
-    def read() -> Iterator[Block]:
-        return read_audio(source, rate, width, max_duration_seconds=MAX_OUTPUT_SECONDS, threads=context.threads)
-
-    if normalize_lufs is None:
-        return 0.0, read()
-    loudness, peak = LoudnessMeter(rate, width), TruePeakMeter(width)
-    for block in read():
-        loudness.add(block)
-        peak.add(block)
-    measured = loudness.integrated_lufs()
-    if measured <= SILENCE_LUFS:
-        return 0.0, read()
-    gain_db = min(MOST_GAIN_DB, normalize_lufs - measured)
-    limiter = TruePeakLimiter(rate, width, CEILING_DBTP) if peak.dbtp() + gain_db > CEILING_DBTP else None
-    return gain_db, _amplified(read(), np.float32(10.0 ** (gain_db / 20.0)), limiter)
-
-
-def _amplified(blocks: Iterator[Block], gain: np.float32, limiter: TruePeakLimiter | None) -> Iterator[Block]:
-    for block in blocks:
-        louder = block * gain
-        yield louder if limiter is None else limiter.limit(louder)
-    if limiter is not None:
-        yield limiter.finish()
-
-
 def _silence(samples: int, width: int) -> Iterator[Block]:
     while samples > 0:
         count = min(samples, BLOCK_SAMPLES)
@@ -219,31 +197,3 @@ def _shape(source: ByteSource) -> AudioShape:
     if shape is None:
         raise UnsupportedMedia("the file has no sound", input_name=source.label)
     return shape
-
-
-def _sample_rate(target: AudioFormat, wanted: int | None, shapes: Collection[AudioShape]) -> int:
-    if wanted is None:
-        return target.sample_rate_for(max(shape.sample_rate for shape in shapes))
-    if wanted not in target.sample_rates:
-        known = ", ".join(str(rate) for rate in target.sample_rates)
-        raise InvalidRequest(f"the sample_rate of {target.name} is one of {known}", input_name="sample_rate")
-    return wanted
-
-
-def _channels(target: AudioFormat, wanted: int | None, shapes: Collection[AudioShape]) -> int:
-    if wanted is None:
-        return channels_for(max(shape.channels for shape in shapes), min(2, target.most_channels))
-    if wanted not in LAYOUTS or wanted > target.most_channels:
-        known = ", ".join(str(count) for count in LAYOUTS if count <= target.most_channels)
-        raise InvalidRequest(f"the channels of {target.name} are one of {known}", input_name="channels")
-    return wanted
-
-
-def _check_bitrate(target: AudioFormat, wanted: int | None) -> None:
-    if wanted is None or target.bitrates is None:
-        return
-    lowest, _, highest = target.bitrates
-    if not lowest <= wanted <= highest:
-        raise InvalidRequest(
-            f"the bitrate of {target.name} is between {lowest} and {highest} bits a second", input_name="bitrate"
-        )

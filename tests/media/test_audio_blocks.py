@@ -12,7 +12,7 @@ from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.audio import Block
 from shared.media.audio.channels import channels_for, remix
 from shared.media.audio.formats import FORMATS
-from shared.media.audio.limiter import TruePeakLimiter
+from shared.media.audio.limiter import PeakLimiter
 from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
 from shared.media.audio.reader import audio_shape, read_audio
 from shared.media.audio.resample import RateConverter, scaled_samples
@@ -130,7 +130,7 @@ def test_a_tone_measures_as_the_standard_says() -> None:
 def test_the_limiter_holds_its_ceiling_and_else_does_nothing(tmp_path: Path, gain: float) -> None:
     sound, rate = decode(media_file("viper.mp3").path)
     sound = sound[:, : 8 * rate] * np.float32(gain)
-    limiter = TruePeakLimiter(rate, 2, -1.0)
+    limiter = PeakLimiter(rate, 2, -1.0)
     sizes = np.random.default_rng(7).integers(1, 60_000, 200)
     parts, start = [], 0
     for size in sizes:

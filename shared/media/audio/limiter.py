@@ -1,4 +1,4 @@
-"""A look-ahead limiter that keeps true peaks under a ceiling and touches nothing else."""
+"""A look-ahead limiter that keeps peaks under a ceiling and touches nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.media.audio import Block
 from shared.media.audio.true_peak import MARGIN_SAMPLES, hop_peaks
 
 
-class TruePeakLimiter:
+class PeakLimiter:
     """Streams blocks; what comes out is as long as what went in, and aligned with it after `finish`.
 
     The gain is one curve for all channels (the stereo image stays), falls within `attack_seconds` before a peak
@@ -20,15 +20,18 @@ class TruePeakLimiter:
     that all contain a peak's own need cannot exceed it, so the ceiling holds.
 
     Args:
-        ceiling_dbtp: the highest true peak allowed, dB of full scale.
+        ceiling_db: the highest peak allowed, dB of full scale.
+        true_peaks: judge what the waveform reaches between the samples, too; else the samples alone, to the very
+            ceiling (0 dB then is what integers can hold).
     """
 
     def __init__(
         self,
         sample_rate: int,
         channels: int,
-        ceiling_dbtp: float = -1.0,
+        ceiling_db: float = -1.0,
         *,
+        true_peaks: bool = True,
         attack_seconds: float = 0.005,
         release_db_per_second: float = 60.0,
     ) -> None:
@@ -36,7 +39,8 @@ class TruePeakLimiter:
         self._ahead = max(1, round(attack_seconds * sample_rate / self._hop))
         self._release_db = release_db_per_second * self._hop / sample_rate
         # A gain that moves within a hop lifts a true peak by a hair: stay 0.05 dB under.
-        self._ceiling = 10.0 ** ((ceiling_dbtp - 0.05) / 20.0)
+        self._ceiling = 10.0 ** ((ceiling_db - (0.05 if true_peaks else 0.0)) / 20.0)
+        self._floor = self._ceiling if true_peaks else np.inf
         # Samples before the stream: margin for the first peak, and look-ahead for the mean's first window.
         self._pending: Block = np.zeros((channels, 0), np.float32)
         self._margin: Block = np.zeros((channels, MARGIN_SAMPLES), np.float32)
@@ -71,7 +75,7 @@ class TruePeakLimiter:
         if before.shape[1] < MARGIN_SAMPLES:
             before = np.concatenate((self._margin, before), axis=1)[:, -MARGIN_SAMPLES:]
         padded = np.concatenate((before, self._pending[:, start : start + count * self._hop + MARGIN_SAMPLES]), axis=1)
-        peaks = hop_peaks(padded, self._hop, self._ceiling)
+        peaks = hop_peaks(padded, self._hop, self._floor)
         need = np.minimum(0.0, 20.0 * np.log10(self._ceiling / np.maximum(peaks, 1e-9)))
         # min over j ≤ k of need[j] + slope·(k - j), as a running minimum on a tilted axis
         tilt = self._release_db * np.arange(count)

@@ -27,6 +27,11 @@ _TIMED_FORMATS = ("mov", "matroska", "mpegts", "mpeg", "flv", "asf", "avi", "nut
 # Timestamps may wander by this much before they count as a gap or an overlap: more than what Vorbis in WebM
 # (10 ms) and rounding to milliseconds do, less than one lost frame of AAC (21 ms) or MP3 (24 ms).
 _TOLERANCE_SECONDS = 0.018
+# A packet of WMA carries its time, but begins with the rest of a frame (46 ms) that started in the packet before.
+_WMA_TOLERANCE_SECONDS = 0.1
+_WMA = ("wmav1", "wmav2")
+_SAMPLE_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+"""FFmpeg's packed sample formats, as numpy calls their samples."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,10 @@ class _Timeline:
     def __init__(self, container: InputContainer, stream: AudioStream, origin_seconds: Fraction | None) -> None:
         self._container, self._stream = container, stream
         self._origin = origin_seconds
-        self._timed = container.format.name.split(",")[0] in _TIMED_FORMATS
+        self._format = container.format.name.split(",")[0]
+        self._timed = self._format in _TIMED_FORMATS
+        self._is_wma = stream.codec_context.name in _WMA
+        self._tolerance = _WMA_TOLERANCE_SECONDS if self._is_wma else _TOLERANCE_SECONDS
         self._seconds_per_tick = Fraction(stream.time_base or 0)
         self._tick_seconds = float(self._seconds_per_tick)
         self._origin_seconds = 0.0
@@ -160,7 +168,7 @@ class _Timeline:
         held = rate = 0
         layout = ""
         names: tuple[str, ...] = ()
-        for frame in self._frames():
+        for frame, pts, kept in self._frames():
             if frame.sample_rate != rate or frame.layout.name != layout:
                 if pending:
                     yield _Run(_joined(pending), rate, names)
@@ -168,8 +176,8 @@ class _Timeline:
                 self._expected = scaled_samples(self._expected, rate, frame.sample_rate) if rate else 0
                 rate, layout = frame.sample_rate, frame.layout.name
                 names = tuple(channel.name for channel in frame.layout.channels)
-            placed = _samples(frame)
-            gap = self._gap(frame.pts, rate)
+            placed = _samples(frame)[:, :kept]
+            gap = self._gap(pts, rate)
             if max_duration_seconds is not None and gap > (max_duration_seconds + DURATION_GRACE_SECONDS) * rate:
                 raise too_long
             while gap > 0:
@@ -202,37 +210,39 @@ class _Timeline:
         if not self._timed:
             return 0
         gap = (pts * self._tick_seconds - self._origin_seconds) * rate - self._expected
-        return round(gap) if abs(gap) > _TOLERANCE_SECONDS * rate else 0
+        return round(gap) if abs(gap) > self._tolerance * rate else 0
 
-    def _frames(self) -> Iterator[AudioFrame]:
-        """Every frame; the last one cut where the track says that it ends (MP4 pads AAC's last frame)."""
+    def _frames(self) -> Iterator[tuple[AudioFrame, int | None, int | None]]:
+        """Every frame, its PTS, and how many of its samples count: the last one is cut where the track says that it
+        ends (MP4 pads AAC's last frame, WAV that of ADPCM); None for all."""
         held: AudioFrame | None = None
+        held_pts: int | None = None
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
                 continue  # a damaged packet: its time becomes silence by the timestamps of the next
             for frame in frames:
+                pts = frame.pts
                 if held is not None:
-                    yield held
-                held = frame
+                    yield held, held_pts, None
+                elif self._is_wma and pts is not None and packet.pts is not None:
+                    # FFmpeg leaves out the first two of WMA's frames, but the decoder's delay is only one of them.
+                    pts -= (pts - packet.pts) // 2
+                held, held_pts = frame, pts
         if held is not None:
-            yield self._cut_at_end(held)
+            yield held, held_pts, self._kept(held)
 
-    def _cut_at_end(self, last: AudioFrame) -> AudioFrame:
-        stream = self._stream
-        base = last.time_base
-        if not self._container.format.name.startswith("mov") or last.pts is None or not base or not stream.duration:
-            return last
+    def _kept(self, last: AudioFrame) -> int | None:
+        stream, base = self._stream, last.time_base
+        says_its_end = self._format == "mov" or (
+            self._format == "wav" and stream.codec_context.name.startswith("adpcm")
+        )
+        if not says_its_end or last.pts is None or not base or not stream.duration:
+            return None
         end = (stream.start_time or 0) + stream.duration
         keep = round((end - last.pts) * Fraction(base) * last.sample_rate)
-        if not 0 < keep < last.samples:
-            return last
-        cut = AudioFrame.from_ndarray(
-            np.ascontiguousarray(_samples(last)[:, :keep]), format="fltp", layout=last.layout.name
-        )
-        cut.sample_rate, cut.pts, cut.time_base = last.sample_rate, last.pts, base
-        return cut
+        return keep if 0 < keep < last.samples else None
 
 
 def _at_rate(runs: Iterator[_Run], sample_rate: int, channels: int) -> Iterator[Block]:
@@ -261,11 +271,19 @@ def _joined(parts: list[Block]) -> Block:
 
 
 def _samples(frame: AudioFrame) -> Block:
-    raw = frame.to_ndarray()
-    if not frame.format.is_planar:
-        raw = raw.reshape(-1, frame.layout.nb_channels).T
+    """A frame's samples as floats; what it holds is copied.
+
+    Not by PyAV's `to_ndarray`: it counts planes up to a null pointer that eight planar channels do not have after
+    them (PyAV 18.1 then reads from an address that is none: a crash), and it knows no 64-bit integers.
+    """
+    channels, samples = frame.layout.nb_channels, frame.samples
+    dtype = _SAMPLE_TYPES[frame.format.packed.name]
+    if frame.format.is_planar:
+        raw = np.stack([np.frombuffer(plane, dtype, samples) for plane in frame.planes[:channels]])
+    else:
+        raw = np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T
     if raw.dtype.kind == "f":
-        return raw.astype(np.float32, copy=False)
+        return raw.astype(np.float32)
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128.0) / 128.0
     return raw.astype(np.float32) * np.float32(2.0 ** -(8 * raw.dtype.itemsize - 1))

@@ -19,6 +19,10 @@ from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS
 from shared.media.audio.formats import AudioFormat
 
+_LAME_SCALES = ((176_000, 0.95), (208_000, 0.97), (240_000, 0.98))
+"""(below this bitrate, LAME multiplies its input by this): the `scale` column of `abr_switch_map` in LAME 3.100's
+presets.c, against overshoots when decoding to integers. Up to 0.45 dB, which we undo: a stitch keeps its levels."""
+
 
 class SampleEncoder:
     """One audio stream of an output container, fed with float32 blocks.
@@ -46,6 +50,7 @@ class SampleEncoder:
         self.stream = cast(AudioStream, output.add_stream(encoder, rate=sample_rate, layout=LAYOUTS[channels]))
         self._rate, self._layout = sample_rate, LAYOUTS[channels]
         self._format = _sample_format(encoder, bits_per_sample)
+        self._gain = np.float32(1.0 / _lame_scale(bitrate)) if encoder == "libmp3lame" else None
         self._shift = 8 if (encoder, bits_per_sample) == ("flac", 24) else 0
         context: AudioCodecContext = self.stream.codec_context
         context.format = self._format
@@ -61,6 +66,8 @@ class SampleEncoder:
         """The packets that became ready."""
         if not block.shape[1]:
             return []
+        if self._gain is not None:
+            block = block * self._gain
         frame = AudioFrame.from_ndarray(_as_format(block, self._format), format=self._format, layout=self._layout)
         frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self.samples
         self.samples += block.shape[1]
@@ -76,6 +83,9 @@ class AudioWriter:
 
     MP3 carries a LAME tag with delay and padding, M4A an edit list to the sample, Opus pre-skip and end trimming:
     their decoders give back `samples` samples, each in its place (FFmpeg's own plays M4A's last frame to its end).
+
+    Args:
+        bitrate: bit/s, at most what the format has at that rate; None for its default.
 
     Raises:
         ValueError: a rate or layout that the format does not have (validate requests against `FORMATS` before).
@@ -105,7 +115,9 @@ class AudioWriter:
             encoder,
             sample_rate,
             channels,
-            bitrate=bitrate or audio_format.default_bitrate(sample_rate, channels),
+            bitrate=min(bitrate, audio_format.highest_bitrate(sample_rate, channels))
+            if bitrate and not audio_format.lossless
+            else audio_format.default_bitrate(sample_rate, channels),
             bits_per_sample=bits_per_sample,
         )
 
@@ -133,6 +145,10 @@ class AudioWriter:
 def mp4_options(sample_rate: int) -> dict[str, str]:
     """Options of an MP4 muxer with which the edit list is exact to the sample and the index comes first."""
     return {"movie_timescale": str(sample_rate), "movflags": "+faststart"}
+
+
+def _lame_scale(bitrate: int | None) -> float:
+    return next((scale for below, scale in _LAME_SCALES if (bitrate or 0) < below), 1.0)
 
 
 def _sample_format(encoder: str, bits_per_sample: int) -> str:
