@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from opentelemetry.trace import SpanKind
 
 from shared import metrics
@@ -60,19 +61,19 @@ class Door(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             return grpc.unary_unary_rpc_method_handler(
                 self._unary(details.method, handler.unary_unary),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
                 self._streaming(details.method, handler.unary_stream),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         if handler.stream_unary is not None:
             return grpc.stream_unary_rpc_method_handler(
                 self._collecting(details.method, handler.stream_unary),
-                request_deserializer=handler.request_deserializer,
+                request_deserializer=_decoder(handler.request_deserializer),
                 response_serializer=handler.response_serializer,
             )
         raise NotImplementedError(f"{details.method}: streams in both directions would pass without a key")
@@ -110,9 +111,9 @@ class Door(grpc.aio.ServerInterceptor):
         code = "CANCELLED"
         try:
             call = self._enter(method, context)
+            await self._admitted(method, call)  # a request that breaks the rules is a call as well
             if request is not None:
-                check(request)
-            await self._admitted(method, call)
+                _check(request)
             with span(method.removeprefix("/"), call.trace, SpanKind.SERVER) as current:
                 set_current_call(replace(call, trace=context_of(current, call.trace)))
                 yield
@@ -145,8 +146,29 @@ class Door(grpc.aio.ServerInterceptor):
 
 async def _checked(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        check(request)
+        _check(request)
         yield request
+
+
+class _Undecodable:
+    """In the place of a message: by itself gRPC would answer UNKNOWN, with the exception's own text."""
+
+
+def _decoder(decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def attempt(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError:
+            return _Undecodable()
+
+    return attempt
+
+
+def _check(request: Any) -> None:
+    """Raises `InvalidRequest`."""
+    if isinstance(request, _Undecodable):
+        raise InvalidRequest("The request cannot be decoded; texts must be valid UTF-8")
+    check(request)
 
 
 def _over_rest(context: Context) -> bool:

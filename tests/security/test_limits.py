@@ -19,6 +19,7 @@ from shared.rpc.keys import Caller
 from shared.rpc.limits import RECOUNT_SECONDS, RateLimit, TaskLimit
 from shared.runtime.settings import Settings
 from shared.tasks import Submission, Task, TaskKind, TaskStatus, new_task_id
+from tests.security.conftest import Keys
 from tests.support.http_server import NastyServer
 from tests.support.suite import RunningSuite
 
@@ -144,6 +145,59 @@ def test_a_client_is_told_429_with_the_word_and_when_to_come_back(tmp_path, sour
         assert {(reply.status_code, reply.json()["error"]) for reply in limited} == {(429, "rate_limited")}
         assert all(int(reply.headers["retry-after"]) >= 1 for reply in limited)
         assert suite.call("GET", "/health", key=None).status_code == 200
+
+
+def body_with(faults: str, field: str, rest: str = "") -> str:
+    return "{" + rest + f'"{field}": [' + ",".join([faults] * 340_000) + "]}"
+
+
+MOVIE = '"project_id": "x", "master_audio": {"audio_url": "http://a/"}, '
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "word"),
+    [
+        ("/api/v1/video/assemble-movie", body_with("{}", "scene_videos", MOVIE), "too_many_videos"),
+        ("/api/v1/stitch", body_with('""', "video_urls"), "too_many_videos"),
+        ("/api/v1/audio-stitch", body_with('""', "audio_urls"), "invalid_request"),
+    ],
+    ids=["scenes", "videos", "sounds"],
+)
+def test_a_megabyte_of_faults_is_refused_by_its_first(
+    suite: RunningSuite, keys: Keys, path: str, body: str, word: str
+) -> None:
+    """Collecting them all held up the loop, and with it every other call, until the edge gave up (504)."""
+    reply = suite.call("POST", path, data=body, headers={"Content-Type": "application/json"}, key=keys.alice)
+    assert (reply.status_code, reply.json()["error"]) == (400, word)
+    assert len(reply.json()["detail"]) < 500
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/api/v1/status/%ff%fe", {}, 400),
+        ("/api/v1/status/" + "a" * 30_000, {}, 400),
+        ("/api/v1/tasks/recent", {"x-large": "v" * 50_000}, 200),
+        ("/api/v1/tasks/recent", {"x-larger": "v" * 70_000}, 431),
+    ],
+    ids=["not-utf-8", "long-path", "large-header", "too-large-header"],
+)
+def test_what_grpc_cannot_take_by_itself_is_answered_in_our_words(
+    suite: RunningSuite, keys: Keys, path: str, headers: dict[str, str], status: int
+) -> None:
+    reply = suite.call("GET", path, headers=headers, key=keys.alice)
+    assert reply.status_code == status, reply.text[:200]
+    assert "google" not in reply.text
+    assert "metadata" not in reply.text
+
+
+def test_calls_that_break_the_rules_count_as_calls(tmp_path) -> None:
+    with RunningSuite(
+        tmp_path / "suite", api_keys=f"alice={KEY}", rate_limit_per_second="1", rate_limit_burst="3"
+    ) as suite:
+        replies = [suite.call("POST", "/api/v1/process", json={}, key=KEY).status_code for _ in range(6)]
+        assert replies[:3] == [400] * 3
+        assert 429 in replies
 
 
 def test_a_key_that_watches_too_much_is_refused_and_others_are_served(tmp_path, sources: NastyServer):
