@@ -40,12 +40,13 @@ class TaskStore(Protocol):
     async def get(self, task_id: str) -> Task | None: ...
 
     async def recent(self, limit: int, owner: str | None = None) -> list[Task]:
-        """The newest tasks first; of one owner, or of all."""
+        """The newest tasks first; of one owner, or of all. As few as fit into a page."""
         ...
 
     async def page(self, which: TaskFilter, limit: int, cursor: str | None = None) -> tuple[list[Task], str | None]:
-        """The newest tasks first, and the cursor of the next page (None at the end). A cursor stays good while tasks
-        come and go. Raises `InvalidRequest(word="invalid_cursor")`."""
+        """The newest tasks first, and the cursor of the next page (None at the end). Fewer than `limit` where they are
+        so large that a page of them would not fit into memory. A cursor stays good while tasks come and go.
+        Raises `InvalidRequest(word="invalid_cursor")`."""
         ...
 
     async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:

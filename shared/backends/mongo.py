@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
-from bson import CodecOptions, Int64
+from bson import CodecOptions, Int64, encode
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import (
@@ -32,7 +32,7 @@ from pymongo.read_concern import ReadConcern
 from shared.backends import mongo_updates as updates
 from shared.backends.codec import EPOCH, TaskCodec, from_micros, to_micros
 from shared.backends.mongo_updates import FINISHED, NEWEST_FIRST, PENDING, PROCESSING, UNFINISHED, Document, Pipeline
-from shared.backends.policy import IDEMPOTENCY_SECONDS, LEASE_LOST, WORKER_LOST, make_cursor, read_cursor
+from shared.backends.policy import IDEMPOTENCY_SECONDS, LEASE_LOST, WORKER_LOST, PageRoom, make_cursor, read_cursor
 from shared.errors import ConfigurationError, Conflict, Unavailable
 from shared.ports import TaskFilter
 from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt
@@ -140,12 +140,19 @@ class MongoStore:
             earlier = [{"created_at": {"$lt": created}}, {"created_at": created, "tie": {"$lt": Int64(tie)}}]
             conditions.append({"$or": earlier})
         query = {"$and": conditions} if conditions else {}
-        found = await self._find(query, sort=NEWEST_FIRST, limit=limit + 1)
-        more = None
-        if len(found) > limit:
-            last = found[limit - 1]
-            more = make_cursor(to_micros(last["created_at"]), last["tie"])
-        return [_task(document) for document in found[:limit]], more
+        kept, ended = await _reach(self._page_of(query, limit))
+        more = None if ended else make_cursor(to_micros(kept[-1]["created_at"]), kept[-1]["tie"])
+        return [_task(document) for document in kept], more
+
+    async def _page_of(self, query: Document, limit: int) -> tuple[list[Document], bool]:
+        """The documents that fit into a page, and whether they were the last."""
+        kept: list[Document] = []
+        room = PageRoom(limit)
+        async for document in self._collection.find(query, sort=NEWEST_FIRST, limit=limit + 1):
+            if not room.takes(len(encode(document))):
+                return kept, False
+            kept.append(document)
+        return kept, True
 
     async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:
         numbers = await asyncio.gather(*(self._count({"status": status.value}, owner) for status in TaskStatus))

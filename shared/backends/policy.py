@@ -11,6 +11,10 @@ from shared.tasks import Failure
 IDEMPOTENCY_SECONDS = 24 * 3600.0
 """How long an idempotency key answers with its first task."""
 
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+"""Of stored documents in one page of a listing. A task may have a hundred long URLs: a thousand such tasks would fill
+the process's memory, and their message would be too large to send."""
+
 PUBLISH_REPAIR_SECONDS = 3.0
 """How long a pending task may be in nobody's queue before it is offered again: a publish that succeeds needs no
 second write, one that was lost is repaired this soon."""
@@ -20,6 +24,24 @@ LEASE_LOST = Failure("media_crashed", "The worker stopped before the task was do
 
 WORKER_LOST = Failure("media_crashed", "Every worker that took this task stopped before it was done.")
 """The end of a task whose last attempt's lease ran out."""
+
+
+class PageRoom:
+    """What still fits into a page of `limit` documents and `MAX_PAGE_BYTES`."""
+
+    def __init__(self, limit: int) -> None:
+        self._documents = limit
+        self._bytes = MAX_PAGE_BYTES
+        self._is_empty = True
+
+    def takes(self, size_bytes: int) -> bool:
+        """Whether one more document fits, and then it has; the first always does, or a listing would never go on."""
+        if not self._is_empty and (self._documents < 1 or size_bytes > self._bytes):
+            return False
+        self._is_empty = False
+        self._documents -= 1
+        self._bytes -= size_bytes
+        return True
 
 
 def publish_repair() -> timedelta:

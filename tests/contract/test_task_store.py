@@ -551,6 +551,25 @@ async def test_pages_cover_every_task_once_while_others_arrive(store: TaskStore)
     assert seen == ids[::-1]
 
 
+async def test_pages_of_large_tasks_are_short_and_cover_every_task_once(store: TaskStore) -> None:
+    """A hundred URLs of 4096 characters each are 400 kB a task; ten such tasks fill a page."""
+    large = {"audio_urls": ["http://a/" + "x" * 4087] * 100}
+    ids = [(await store.insert(replace(new(), inputs=large))).task_id for _ in range(25)]
+    seen: list[str] = []
+    sizes: list[int] = []
+    cursor = None
+    while True:
+        tasks, cursor = await store.page(TaskFilter(), 1000, cursor)
+        seen += [task.task_id for task in tasks]
+        sizes.append(len(tasks))
+        if cursor is None:
+            break
+    assert seen == ids[::-1]
+    assert max(sizes) <= 11
+    assert sizes[0] >= 5
+    assert len(await store.recent(1000)) == sizes[0]
+
+
 async def test_a_page_is_filtered(store: TaskStore) -> None:
     old = await store.insert(new())
     await asyncio.sleep(0.01)

@@ -7,7 +7,7 @@ atomic among threads and processes; an answered write is synced to the disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,7 @@ import apsw
 from shared.backends.codec import TaskCodec, from_micros, to_micros
 from shared.backends.embedded import changes
 from shared.backends.embedded.sqlite_threads import SqliteThreads
-from shared.backends.policy import IDEMPOTENCY_SECONDS, make_cursor, read_cursor
+from shared.backends.policy import IDEMPOTENCY_SECONDS, PageRoom, make_cursor, read_cursor
 from shared.errors import Conflict
 from shared.ports import TaskFilter
 from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt, WebhookState
@@ -74,9 +74,9 @@ class SqliteStore:
             conditions.append("sequence < ?")
             values += read_cursor(cursor, 1)
         sql = f"select sequence, {COLUMNS} from tasks where {' and '.join(conditions)} order by sequence desc limit ?"
-        rows = await self._rows(sql, (*values, limit + 1))
-        more = make_cursor(rows[limit - 1][0]) if len(rows) > limit else None
-        return [_decode(row[1:]) for row in rows[:limit]], more
+        kept, ended = await self._threads.read(lambda db: _page_of(db.execute(sql, (*values, limit + 1)), limit))
+        more = None if ended else make_cursor(kept[-1][0])
+        return [_decode(row[1:]) for row in kept], more
 
     async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:
         owned, values = _owned(owner)
@@ -273,6 +273,17 @@ def _decode(row: Sequence[Any]) -> Task:
 
 def _select(db: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Task]:
     return [_decode(row) for row in db.execute(sql, values).fetchall()]
+
+
+def _page_of(rows: Iterable[tuple[Any, ...]], limit: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """The rows that fit into a page, and whether they were the last; their document is their last column."""
+    kept: list[tuple[Any, ...]] = []
+    room = PageRoom(limit)
+    for row in rows:
+        if not room.takes(len(row[-1])):
+            return kept, False
+        kept.append(row)
+    return kept, True
 
 
 def _load(db: apsw.Connection, task_id: str) -> Task | None:
