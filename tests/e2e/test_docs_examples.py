@@ -67,7 +67,8 @@ def test_examples(
     script = script.replace(_WRITTEN_FOR, suite.url).replace(_RECEIVER_PORT, str(free_port()))
     env = {"LAST_FRAME_API_URL": suite.url, "LAST_FRAME_API_KEY": KEY, "VIDEO_URL": sources.video}
     shell = environments[page.blocks[0].package]
-    ran = shell.run("bash", "-c", _PRELUDE + script, cwd=tmp_path, env=env, timeout=_LONGEST_PAGE_SECONDS)
+    command = ("timeout", str(_LONGEST_PAGE_SECONDS), "bash", "-c", _PRELUDE + script)
+    ran = shell.run(*command, cwd=tmp_path, env=env, timeout=_LONGEST_PAGE_SECONDS + 10)
     for number, block in enumerate(page.blocks):
         printed = tmp_path / f".{number}.out"
         assert printed.exists(), f"{block.where} was not reached\n{ran.stderr}"
