@@ -1,4 +1,4 @@
-"""The judge of the documentation's examples can say no, and the reference's defaults are those of the code."""
+"""The judge of the documentation's examples can say no, and the reference says what the code says."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from scripts.reference.__main__ import FOLDER, PAGES
 from scripts.reference.fields import comment_of, default_of
 from services.assembly.assemble import assemble
 from services.audio.mix_music import mix_music
@@ -125,3 +126,8 @@ def test_the_defaults_of_the_reference_are_those_of_the_steps(message: str, step
         assert said == (str(default).lower() if isinstance(default, bool | str) else f"{default:g}"), name
         compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_reference_is_fresh(name: str) -> None:
+    assert (FOLDER / name).read_text() == PAGES[name](), "run `make reference`"
