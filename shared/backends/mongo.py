@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import time
 from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC, datetime
@@ -224,9 +225,19 @@ class MongoStore:
         return last + back
 
     async def due_for_dispatch(self, limit: int, again_in_seconds: float) -> list[Task]:
-        return await self._change_all(
-            PENDING | updates.passed("dispatch_at"), updates.offered_again(again_in_seconds), limit=limit
-        )
+        """In three steps for all of them, because a backlog may be long, and every process asks once a second: whoever
+        moves a task's time on, marks it as its own to offer."""
+        due = PENDING | updates.passed("dispatch_at")
+        listed = [
+            document["_id"] for document in await self._find(due, {"_id": 1}, sort=[("dispatch_at", 1)], limit=limit)
+        ]
+        if not listed:
+            return []
+        mark = secrets.token_hex(8)
+        mine = {"_id": {"$in": listed}}
+        await _reach(self._collection.update_many(mine | due, updates.offered_again(again_in_seconds, mark)))
+        found = await self._find(mine | PENDING | {"offered": mark}, sort=updates.CREATED_ORDER)
+        return [_task(document) for document in found]
 
     async def cancel(self, task_id: str, failure: Failure) -> Task | None:
         return await self._change({"_id": task_id} | UNFINISHED, updates.finished(failure, new_fence=True))
@@ -282,10 +293,10 @@ class MongoStore:
         document = await self._update(query, pipeline, sort=sort)
         return None if document is None else _task(document)
 
-    async def _change_all(self, query: Document, pipeline: Pipeline, limit: int | None = None) -> list[Task]:
+    async def _change_all(self, query: Document, pipeline: Pipeline) -> list[Task]:
         """One after the other, so that each change is atomic and known; the pipeline takes each out of the query."""
         changed: list[Task] = []
-        while (limit is None or len(changed) < limit) and (task := await self._change(query, pipeline)):
+        while task := await self._change(query, pipeline):
             changed.append(task)
         return changed
 

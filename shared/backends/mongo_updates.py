@@ -105,10 +105,11 @@ def given_back(delay_seconds: float = 0.0, failure: Failure | None = None) -> Pi
     )
 
 
-def offered_again(at_least_seconds: float) -> Pipeline:
+def offered_again(at_least_seconds: float, mark: str) -> Pipeline:
     """Due again after as long as the task has waited already: a long backlog is not offered over and over."""
     waited = {"$subtract": [NOW, "$updated_at"]}
-    return [{"$set": {"dispatch_at": {"$add": [NOW, {"$max": [round(at_least_seconds * 1000), waited]}]}}}]
+    again = {"$add": [NOW, {"$max": [round(at_least_seconds * 1000), waited]}]}
+    return [{"$set": {"dispatch_at": again, "offered": mark}}]
 
 
 def finished(outcome: Outcome, *, new_fence: bool = False) -> Pipeline:

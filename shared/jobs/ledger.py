@@ -1,10 +1,16 @@
-"""The sole writer of task state: every change goes to the store first, then to the queue and the live view."""
+"""The sole writer of task state: every change goes to the store first, then to the queue and the live view.
+
+The store's write is what a caller waits for. What the queue and the live view are told of a submit, a claim or an end
+follows right behind it: both may be lost anyway, and the sweeper repairs them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -17,6 +23,7 @@ from shared.tasks import Failure, Outcome, Submission, Task, TaskKind, TaskStatu
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_SECONDS = 15.0  # an unchanged task is repeated to its watchers this often
+MOST_TELLING = 256  # changes that the queue and the live view may be behind the store
 
 
 class Ledger:
@@ -40,9 +47,15 @@ class Ledger:
         self.live = live
         self.retention = retention
         self._gpu_features = gpu_features
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Returns when the queue and the live view have been told everything; before they are closed."""
+        while self._telling:
+            await asyncio.wait(self._telling)
 
     async def submit(self, submission: Submission) -> Task:
-        """Writes a pending task and offers it to the queue.
+        """Writes a pending task; it is offered to the queue right after.
 
         One durable write decides; a publish that fails is no failure, because the sweeper repeats it.
 
@@ -66,8 +79,8 @@ class Ledger:
         )
         stored = await self.store.insert(task, submission.idempotency())
         if stored.task_id == task.task_id:
-            await self._offer(stored)
-            await self.live.publish(stored)
+            await self._tell(self._offer(stored))
+            await self._tell(self.live.publish(stored))
         return stored
 
     async def get(self, task_id: str, owner: str | None) -> Task:
@@ -174,7 +187,7 @@ class Ledger:
         else:
             task = await self.store.claim(task_id, worker, lease)
         if task is not None:
-            await self.live.publish(task)
+            await self._tell(self.live.publish(task))
         return task
 
     async def renew(self, task: Task, lease: float, phase: str | None, progress: float | None) -> bool:
@@ -214,17 +227,31 @@ class Ledger:
                 await self._announce_end(task)
                 continue
             if task.status is TaskStatus.PENDING:
-                await self._offer(task)
-            await self.live.publish(task)
+                await self._tell(self._offer(task))
+            await self._tell(self.live.publish(task))
 
     async def _announce_end(self, task: Task) -> None:
         metrics.tasks_finished.labels(task.kind, task.failure.word if task.failure else "").inc()
-        await self.live.publish(task)
+        await self._tell(self.live.publish(task))
 
     def _dated(self, task: Task) -> Task:
         if self.retention is None or task.completed_at is None:
             return task
         return replace(task, expires_at=task.completed_at + self.retention)
+
+    async def _tell(self, news: Coroutine[Any, Any, None]) -> None:
+        """Begins this and lets it go on by itself; waits only while too much of it is under way."""
+        task = asyncio.create_task(news)
+        self._telling.add(task)
+        task.add_done_callback(self._told)
+        await asyncio.sleep(0)
+        while len(self._telling) > MOST_TELLING:
+            await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._telling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("telling_failed", exc_info=error)
 
     async def _offer(self, task: Task, delay_seconds: float = 0.0) -> None:
         try:

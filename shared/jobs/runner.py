@@ -322,7 +322,10 @@ class Runner:
     async def _clean_up(self, run: _Run, context: JobContext, scratch: Path) -> None:
         with contextlib.suppress(Exception):
             await context.close()
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        try:
+            scratch.rmdir()
+        except OSError:  # not empty
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         metrics.source_bytes.labels(run.task.kind).inc(context.bytes_fetched)
         self._runs.pop(run.task.task_id, None)
         metrics.jobs_running.set(len(self._runs))

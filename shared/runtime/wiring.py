@@ -84,8 +84,10 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
         stack.push_async_callback(opener.close)
         sender = HttpWebhookSender(outbound)
         stack.push_async_callback(sender.close)
+        ledger = Ledger(store, queue, live, settings.retention, settings.gpu_feature_names)
+        stack.push_async_callback(ledger.close)
         yield Backends(
-            ledger=Ledger(store, queue, live, settings.retention, settings.gpu_feature_names),
+            ledger=ledger,
             objects=objects,
             opener=opener,
             sender=sender,

@@ -400,6 +400,18 @@ async def test_a_pending_task_is_offered_again_when_its_time_comes(store: TaskSt
     assert await store.due_for_dispatch(10, 60) == []
 
 
+async def test_concurrent_sweepers_offer_a_task_once(open_store: OpenStore) -> None:
+    stores = [await open_store(), await open_store()]
+    tasks = [await stores[n % 2].insert(new()) for n in range(40)]
+    assert tasks[-1].dispatch_at is not None
+    await asyncio.sleep(max(0.0, (tasks[-1].dispatch_at - await stores[0].now()).total_seconds()) + 0.05)
+    answers = await asyncio.gather(*(stores[n % 2].due_for_dispatch(25, 60) for n in range(6)))
+    assert max(len(answer) for answer in answers) <= 25
+    ids = [task.task_id for answer in answers for task in answer]
+    ids += [task.task_id for task in await stores[0].due_for_dispatch(100, 60)]
+    assert sorted(ids) == sorted(task.task_id for task in tasks)
+
+
 async def test_a_task_that_waits_long_is_offered_ever_less_often(store: TaskStore) -> None:
     task = await store.insert(new())
     assert task.dispatch_at is not None

@@ -102,9 +102,11 @@ async def open_house(directory: Path) -> AsyncIterator[House]:
     objects = FileObjects(directory / "media", "http://media")
     for port in (store, queue, live, objects):
         await port.open()
+    ledger = Ledger(store, queue, live)
     try:
-        yield House(Ledger(store, queue, live), objects, directory)
+        yield House(ledger, objects, directory)
     finally:
+        await ledger.close()
         for port in (objects, live, queue, store):
             await port.close()
 
