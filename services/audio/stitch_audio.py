@@ -14,7 +14,7 @@ from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
 from shared.media.audio import Block
 from shared.media.audio.channels import channels_for
 from shared.media.audio.formats import DEFAULT_FORMAT, audio_format
-from shared.media.audio.limiter import PeakLimiter
+from shared.media.audio.limiter import FullScaleGuard
 from shared.media.audio.reader import BLOCK_SAMPLES, AudioShape, audio_shape, read_audio
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
@@ -119,7 +119,7 @@ def stitch_audio(
 
     gains: dict[int, Normalising] = {}
     joiner = Joiner(rate, width, declick=declick)
-    guard = PeakLimiter(rate, width, 0.0, true_peaks=False)  # what decoders, resampling and folding overshoot
+    guard = FullScaleGuard(rate, width)
     done: list[StitchedPart] = []
 
     def joined() -> Iterator[Block]:

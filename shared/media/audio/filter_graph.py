@@ -22,6 +22,7 @@ class BlockFilter:
     def __init__(self, sample_rate: int, channels: int, filters: Sequence[tuple[str, str]]) -> None:
         self._rate, self._layout, self._pts = sample_rate, LAYOUTS[channels], 0
         self._graph = av.filter.Graph()
+        self._graph.threads = 1  # nothing in a recursive filter runs in parallel
         self._source = self._graph.add_abuffer(
             sample_rate=sample_rate, format="fltp", layout=self._layout, time_base=Fraction(1, sample_rate)
         )

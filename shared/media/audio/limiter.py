@@ -22,7 +22,7 @@ class PeakLimiter:
     Args:
         ceiling_db: the highest peak allowed, dB of full scale.
         true_peaks: judge what the waveform reaches between the samples, too; else the samples alone, to the very
-            ceiling (0 dB then is what integers can hold).
+            ceiling.
     """
 
     def __init__(
@@ -109,3 +109,38 @@ class PeakLimiter:
         width = self._ahead + 1
         window = np.lib.stride_tricks.sliding_window_view(needs[1 : hops + 2 * width], width).min(axis=1)
         return np.asarray(np.lib.stride_tricks.sliding_window_view(window, width).mean(axis=1)[:hops])
+
+
+class FullScaleGuard:
+    """Keeps samples within full scale: what decoding, resampling and folding overshoot would be clipped in integers.
+
+    Streams blocks, one behind. Until one passes full scale they go through as they are, at the cost of a look.
+    """
+
+    _LEAST_HELD = 1024  # samples: more than the limiter looks ahead
+
+    def __init__(self, sample_rate: int, channels: int) -> None:
+        self._rate, self._channels = sample_rate, channels
+        self._held: Block = np.zeros((channels, 0), np.float32)
+        self._limiter: PeakLimiter | None = None
+
+    def limit(self, block: Block) -> Block:
+        """Take the next samples; give back those that are settled (may be none)."""
+        if self._limiter is None:
+            if not block.shape[1] or max(block.max(), -block.min()) <= 1.0:
+                return self._pass_on(block)
+            self._limiter = PeakLimiter(self._rate, self._channels, 0.0, true_peaks=False)
+            block = np.concatenate((self._held, block), axis=1)
+        return self._limiter.limit(block)
+
+    def finish(self) -> Block:
+        """The rest."""
+        return self._held if self._limiter is None else self._limiter.finish()
+
+    def _pass_on(self, block: Block) -> Block:
+        held = self._held
+        if block.shape[1] < self._LEAST_HELD:
+            self._held = np.concatenate((held, block), axis=1)
+            return held[:, :0]
+        self._held = block
+        return held

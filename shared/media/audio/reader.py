@@ -267,11 +267,11 @@ def _at_rate(runs: Iterator[_Run], sample_rate: int, channels: int) -> Iterator[
 
 
 def _joined(parts: list[Block]) -> Block:
-    return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
+    return np.concatenate(parts, axis=1)
 
 
 def _samples(frame: AudioFrame) -> Block:
-    """A frame's samples as floats; what it holds is copied.
+    """A frame's samples as floats, perhaps still in the frame's own memory.
 
     Not by PyAV's `to_ndarray`: it counts planes up to a null pointer that eight planar channels do not have after
     them (PyAV 18.1 then reads from an address that is none: a crash), and it knows no 64-bit integers.
@@ -279,11 +279,12 @@ def _samples(frame: AudioFrame) -> Block:
     channels, samples = frame.layout.nb_channels, frame.samples
     dtype = _SAMPLE_TYPES[frame.format.packed.name]
     if frame.format.is_planar:
-        raw = np.stack([np.frombuffer(plane, dtype, samples) for plane in frame.planes[:channels]])
+        planes = [np.frombuffer(plane, dtype, samples) for plane in frame.planes[:channels]]
+        raw = planes[0][None] if channels == 1 else np.stack(planes)
     else:
         raw = np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T
     if raw.dtype.kind == "f":
-        return raw.astype(np.float32)
+        return raw.astype(np.float32, copy=False)
     if raw.dtype == np.uint8:
         return (raw.astype(np.float32) - 128.0) / 128.0
     return raw.astype(np.float32) * np.float32(2.0 ** -(8 * raw.dtype.itemsize - 1))
