@@ -24,6 +24,7 @@ from shared.urls import OutboundPolicy
 USER_AGENT = "LastFrame/1.0"
 MAX_HEADER_BYTES = 8190  # of the status line and of each field
 MAX_HEADERS = 100
+DNS_THREADS = 128  # made when needed
 
 Lookup = Callable[[str], Awaitable[Sequence[str]]]
 """From a host name to its addresses as text; raises `OSError` (`socket.gaierror`) when it has none."""
@@ -80,9 +81,9 @@ class Outbound:
         self.policy = policy
         self._lookup = lookup or self._system_lookup
         self._ssl = ssl_context or ssl.create_default_context()
-        # Own threads: names with dead name servers block getaddrinfo for many seconds and must not
-        # starve the loop's other thread work.
-        self._threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="dns")
+        # Own threads: names with dead name servers block getaddrinfo for many seconds and must starve neither the
+        # loop's other thread work nor, by their number, the names of others.
+        self._threads = ThreadPoolExecutor(max_workers=DNS_THREADS, thread_name_prefix="dns")
 
     def session(self) -> aiohttp.ClientSession:
         """A new session with its own pins and connections; the caller closes it. Timeouts are the caller's."""

@@ -6,7 +6,9 @@ import asyncio
 import json
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import structlog
 from opentelemetry.trace import SpanKind
@@ -29,7 +31,8 @@ MAX_RETRY_AFTER_SECONDS = 86400.0
 RETRIED_STATUSES = frozenset({408, 425, 429})
 LEASE_SECONDS = 20.0  # a try takes 15 s at most; one that a crash cut off is repeated after this
 IDLE_SECONDS = 0.5
-CONCURRENT_DELIVERIES = 8
+CONCURRENT_DELIVERIES = 64
+CONCURRENT_OF_ONE_KEY = 32  # receivers that never answer hold a try for 15 s: one key's must not hold everybody's
 
 
 def is_retried(reply: WebhookReply) -> bool:
@@ -72,6 +75,12 @@ class WebhookDelivery:
 
     async def run(self) -> None:
         slots = asyncio.Semaphore(CONCURRENT_DELIVERIES)
+        of_key: Counter[str] = Counter()
+
+        def ended(owner: str, _: asyncio.Task[None]) -> None:
+            of_key[owner] -= 1
+            slots.release()
+
         async with asyncio.TaskGroup() as group:
             while True:
                 await slots.acquire()
@@ -84,8 +93,12 @@ class WebhookDelivery:
                     slots.release()
                     await asyncio.sleep(IDLE_SECONDS)
                     continue
+                if of_key[task.owner] >= CONCURRENT_OF_ONE_KEY:
+                    slots.release()  # the claim runs out, and it comes again
+                    continue
+                of_key[task.owner] += 1
                 delivery = group.create_task(self._deliver(task))
-                delivery.add_done_callback(lambda _: slots.release())
+                delivery.add_done_callback(partial(ended, task.owner))
 
     async def _deliver(self, task: Task) -> None:
         try:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from shared.errors import Conflict, NotFound, Unavailable
-from shared.jobs.webhooks import RETRY_DELAYS_SECONDS, WebhookDelivery, is_retried, next_delay_seconds
+from shared.jobs.webhooks import (
+    CONCURRENT_DELIVERIES,
+    CONCURRENT_OF_ONE_KEY,
+    RETRY_DELAYS_SECONDS,
+    WebhookDelivery,
+    is_retried,
+    next_delay_seconds,
+)
 from shared.ports import WebhookReply
 from shared.tasks import Submission, Success, TaskKind, TaskStatus, WebhookState
 from tests.unit.job_house import KIND, House, Meddled, make_result, open_house
@@ -174,3 +181,34 @@ async def test_a_webhook_that_is_given_up_is_failed(house: House) -> None:
     running.cancel()
     assert [attempt.error for attempt in webhook.attempts] == ["connection refused"] * 3
     assert webhook.next_attempt_at is None
+
+
+async def test_receivers_that_never_answer_hold_up_nobody_else_s_webhooks(house: House) -> None:
+    async def job(context: Any) -> Success:
+        return Success()
+
+    class Tarpit(Receivers):
+        stuck = 0
+
+        async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> WebhookReply:
+            if "tarpit" not in url:
+                return await super().send(url, body, headers)
+            self.stuck += 1
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    async with house.running(job, slots=8):
+        for number in range(CONCURRENT_DELIVERIES + 1):
+            submission = Submission(KIND, "mallory", {"video_url": "http://a/b"}, webhook_url=f"http://tarpit/{number}")
+            task = await house.ledger.submit(submission)
+        submission = Submission(KIND, "bob", {"video_url": "http://a/b"}, webhook_url="http://hook/bob")
+        for waited in (task, await house.ledger.submit(submission)):
+            await house.ended(waited)
+    receivers = Tarpit()
+    running = asyncio.create_task(WebhookDelivery(house.ledger, receivers, None).run())
+    async with asyncio.timeout(10):
+        while not receivers.posts:
+            await asyncio.sleep(0.02)
+    assert receivers.posts[0][0] == "http://hook/bob"
+    assert receivers.stuck == CONCURRENT_OF_ONE_KEY
+    running.cancel()
