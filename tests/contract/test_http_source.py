@@ -37,8 +37,7 @@ def running() -> Iterator[NastyServer]:
 
 @pytest.fixture
 def server(running: NastyServer) -> NastyServer:
-    running.seen.clear()
-    running.bytes_sent = running.connections = 0
+    running.forget()
     return running
 
 

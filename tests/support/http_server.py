@@ -86,9 +86,8 @@ class NastyServer:
     def __init__(self, *, host: str = "127.0.0.1", ssl_context: ssl.SSLContext | None = None) -> None:
         self.resources: dict[str, Resource] = {}
         self.seen: list[Seen] = []
-        self.bytes_sent = 0
-        """Bytes of bodies handed to the kernel."""
         self.connections = 0
+        self._sent = [0]
         self.port = 0
         self._host = host
         self._ssl = ssl_context
@@ -106,6 +105,17 @@ class NastyServer:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         self._loop.close()
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes of bodies handed to the kernel."""
+        return self._sent[0]
+
+    def forget(self) -> None:
+        """Counts from 0 again; an answer that is still under way goes on unseen."""
+        self.seen = []
+        self.connections = 0
+        self._sent = [0]
 
     def url(self, path: str, host: str | None = None) -> str:
         return f"{'https' if self._ssl else 'http'}://{host or self._host}:{self.port}{path}"
@@ -202,11 +212,12 @@ class NastyServer:
         self, resource: Resource, body: bytes, drop: int | None, chunked: bool, writer: asyncio.StreamWriter
     ) -> bool:
         step = 1 if resource.drip_seconds else 16 * 1024
+        sent = self._sent
 
         async def send(piece: bytes) -> None:
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
             await writer.drain()
-            self.bytes_sent += len(piece)
+            sent[0] += len(piece)
             if resource.drip_seconds:
                 await asyncio.sleep(resource.drip_seconds)
             elif resource.bytes_per_second:
