@@ -7,45 +7,24 @@ AAC and an MP3 encoder, each in a thread of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
-from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
-
 from services.assembly.background import BackgroundWriter
-from services.assembly.master_audio import MasterAudio, in_stereo, master_blocks, measure_master
-from services.assembly.sync import plan_sync
-from shared.errors import InvalidRequest, LimitExceeded
+from services.assembly.master_audio import in_stereo, master_blocks
+from services.assembly.plan import MP3, FileSizes, plan_movie
 from shared.media.audio import Block
-from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
-from shared.media.join.clip import Clip, read_clip
 from shared.media.join.look import read_wishes
 from shared.media.join.movie import Output, write_join
-from shared.media.join.plan import plan_join
 from shared.media.join.report import Copied, Reencoded
 from shared.media.join.sound import SoundTrack
 from shared.media.source import ByteSource
 from shared.media.step import AcceleratorUse, StepContext
 
 FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY = "full.mp4", "video_only.mp4", "audio_only.mp3"
-FEWEST_SCENES, MOST_SCENES = 1, 20
-TOLERATED_DIFFERENCE_SECONDS: Final = 0.5
-"""Between an expected and a measured duration; more is reported."""
-MP3: Final = FORMATS["mp3"]
-_MP3_SHARE: Final = {"low": Fraction(2, 3), "medium": Fraction(5, 6), "high": Fraction(1)}
 _BLOCKS_AHEAD: Final = 8
-
-
-class FileSizes(TypedDict):
-    """Of the three results, in bytes."""
-
-    full_video: int
-    video_only: int
-    audio_only: int
 
 
 @dataclass(frozen=True)
@@ -113,27 +92,11 @@ def assemble(
         LimitExceeded: a scene too long or too large, or (in mode `none`) audio longer than any movie may be.
         LastFrameError: an input that cannot be used; it names the input.
     """
-    if not FEWEST_SCENES <= len(scenes) <= MOST_SCENES:
-        raise InvalidRequest("1 to 20 scenes are needed", input_name="scene_videos")
-    wishes = read_wishes("auto", resolution, None, quality)
-    sound = measure_master(master)
-    clips: list[Clip] = []
-    for index, scene in enumerate(scenes):
-        context.progress("reading", index / len(scenes))
-        clips.append(replace(read_clip(index, scene, context), sound=None))
-    joined = plan_join(clips, wishes)
-    sync = plan_sync(audio_sync_mode, sound.seconds, joined.duration, sound.sample_rate)
-    limit = (context.max_duration_seconds or 0) * MOST_SCENES
-    if limit and sync.samples > limit * sound.sample_rate:
-        raise LimitExceeded(
-            f"the master audio lasts {float(sound.seconds):.3f} s; at most {limit:g} s are allowed",
-            word="duration_too_long",
-            input_name=master.label,
-        )
-
+    movie = plan_movie(context, scenes, master, read_wishes("auto", resolution, None, quality), audio_sync_mode)
+    joined, sound, sync = movie.picture, movie.sound, movie.sync
     full, silent, mp3 = (context.scratch / name for name in (FULL_VIDEO, VIDEO_ONLY, AUDIO_ONLY))
     outputs = [Output(full, with_sound=include_audio), Output(silent, with_sound=False)]
-    writer = _mp3_writer(mp3, sound, wishes.quality)
+    writer = AudioWriter(mp3, MP3, sound.sample_rate, movie.mp3_channels, bitrate=movie.mp3_bitrate)
     with ahead(master_blocks(sound, sync), _BLOCKS_AHEAD) as blocks, BackgroundWriter(writer) as audio_only:
         heard = _both(blocks, audio_only, sound.channels)
         # Index room for sound that turns out longer than measured, in the one mode that does not cut it.
@@ -143,7 +106,7 @@ def assemble(
         for _ in heard:  # what no AAC encoder pulled: all of it in a mute movie
             pass
 
-    warnings = _unexpected(clips, expected_scene_seconds, sound, expected_audio_seconds)
+    warnings = movie.unexpected(expected_scene_seconds, expected_audio_seconds)
     warnings += [*joined.warnings, *written.warnings, *([sync.warning] if sync.warning else [])]
     width, height = joined.display_size
     return Assembly(
@@ -169,32 +132,8 @@ def assemble(
     )
 
 
-def _mp3_writer(path: Path, sound: MasterAudio, quality: str) -> AudioWriter:
-    channels = min(sound.channels, MP3.most_channels)
-    bitrate = MP3.default_bitrate(sound.sample_rate, channels)
-    share = _MP3_SHARE[quality]
-    return AudioWriter(
-        path, MP3, sound.sample_rate, channels, bitrate=8000 * round(bitrate * share / 8000) if bitrate else None
-    )
-
-
 def _both(blocks: Iterator[Block], audio_only: BackgroundWriter, channels: int) -> Iterator[Block]:
     """Pass the blocks on, having given them to the MP3 (in stereo at most) first."""
     for block in blocks:
         audio_only.write(block if channels <= MP3.most_channels else in_stereo(block))
         yield block
-
-
-def _unexpected(
-    clips: Sequence[Clip],
-    expected_scenes: Sequence[float | None],
-    sound: MasterAudio,
-    expected_audio: float | None,
-) -> list[str]:
-    pairs = [(clip.label, expected, clip.duration) for clip, expected in zip(clips, expected_scenes, strict=False)]
-    pairs.append((sound.source.label, expected_audio, sound.seconds))
-    return [
-        f"{label}: {expected:.3f} s were expected, {float(found):.3f} s were found"
-        for label, expected, found in pairs
-        if expected is not None and abs(expected - float(found)) > TOLERATED_DIFFERENCE_SECONDS
-    ]

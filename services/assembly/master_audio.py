@@ -14,14 +14,11 @@ import numpy as np
 from av.audio.frame import AudioFrame
 
 from services.assembly.sync import SyncPlan
-from shared.errors import UnsupportedMedia
 from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS, channels_for, remix
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.reader import read_audio
-from shared.media.container import audio_streams, describe_streams, open_container
-from shared.media.probe.hollow_file import HollowFile
-from shared.media.probe.timeline import measure_timeline
+from shared.media.probe.sound_length import measure_sound
 from shared.media.source import ByteSource
 
 HIGHEST_RATE: Final = 48_000
@@ -47,18 +44,9 @@ def measure_master(source: ByteSource) -> MasterAudio:
     Raises:
         UnsupportedMedia: no sound in it, or no length.
     """
-    file = HollowFile(source)
-    with open_container(file, header_only=True) as container:
-        streams = audio_streams(container)
-        if not streams or not streams[0].codec_context.sample_rate:
-            raise UnsupportedMedia(f"the file has no sound; found: {describe_streams(container)}")
-        stream = streams[0]
-        rate = min(FORMATS["mp3"].sample_rate_for(stream.codec_context.sample_rate), HIGHEST_RATE)
-        channels = channels_for(stream.codec_context.channels, MOST_CHANNELS)
-        timeline = measure_timeline(file, container, [stream], lambda share: None)
-        if not timeline.duration:
-            raise UnsupportedMedia("nothing in the file's sound can be decoded")
-        return MasterAudio(source, timeline.duration, rate, channels)
+    found = measure_sound(source)
+    rate = min(FORMATS["mp3"].sample_rate_for(found.sample_rate), HIGHEST_RATE)
+    return MasterAudio(source, found.seconds, rate, channels_for(found.channels, MOST_CHANNELS))
 
 
 def master_blocks(master: MasterAudio, sync: SyncPlan) -> Iterator[Block]:

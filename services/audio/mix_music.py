@@ -150,7 +150,7 @@ def mix_music(
         loops=loops,
         integrated_lufs=round(mix.integrated_lufs, 2) if mix.integrated_lufs > SILENCE_LUFS else None,
         true_peak_dbtp=round(mix.true_peak_dbtp, 2) if mix.true_peak_dbtp > SILENCE_DBTP else None,
-        picture=f"encoded as H.264: {picture.obstacle}" if picture.obstacle else "copied",
+        picture=picture.fate,
         output_samples=mix.samples,
         output_sample_rate=SAMPLE_RATE,
         output_channels=channels,

@@ -38,6 +38,16 @@ class Seam:
     likeness: float
 
 
+def expected_loops(music_seconds: float, needed_seconds: float) -> int:
+    """About how often so much music has to begin again, as if nothing of it were a fade: the seam is known only once
+    it has been heard."""
+    if music_seconds >= needed_seconds:
+        return 0
+    crossfade, search = min(CROSSFADE_SECONDS, music_seconds / 4), min(_SEARCH_SECONDS, music_seconds / 4)
+    first_turn = music_seconds - search / 2
+    return 1 + max(0, math.floor((needed_seconds - first_turn) / (first_turn - crossfade)))
+
+
 class MusicBed:
     """The part of the music that is used, as raw float32 in scratch, measured; reading goes on for ever, without the
     constant offset that bad converters leave.

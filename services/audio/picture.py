@@ -14,9 +14,11 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.byte_file import ByteFile
 from shared.media.container import first_video_stream, only, open_container
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.picture import Orientation
+from shared.media.probe.sparse_file import sparse_file
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -41,6 +43,7 @@ class Picture:
         decode_ticks: DTS of every packet in file order, ticks from `start_seconds`, all present and rising.
         last_ticks: how long the last presented frame stays.
         obstacle: why it must be encoded anew, in words; empty where it is copied.
+        pixels, frames: of one stored picture, and how many there are; coded_bytes: of all of them.
     """
 
     codec: str
@@ -50,29 +53,42 @@ class Picture:
     decode_ticks: list[int]
     last_ticks: int
     obstacle: str
+    pixels: int
+    frames: int
+    coded_bytes: int
+
+    @property
+    def fate(self) -> str:
+        """`copied`, or why it is encoded anew."""
+        return f"encoded as H.264: {self.obstacle}" if self.obstacle else "copied"
 
     @property
     def start_ticks(self) -> int:
         return round(self.start_seconds / self.time_base)
 
 
-def inspect_picture(source: ByteSource, context: StepContext) -> Picture:
+def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool = False) -> Picture:
     """Read every packet's times (and decode nothing).
+
+    Args:
+        sparsely: of an mp4 with an index read hardly more than that.
 
     Raises:
         UnsupportedMedia: no video stream, or an empty one.
         LimitExceeded: longer than the context allows (`duration_too_long`), or too many pixels.
     """
-    with open_container(source, max_pixels=context.max_pixels) as container:
+    file = sparse_file(source, max_pixels=context.max_pixels, key_frames=False) if sparsely else ByteFile(source)
+    with open_container(file, max_pixels=context.max_pixels) as container:
         stream = first_video_stream(container)
         only(container, [stream])
         base = Fraction(stream.time_base or _COMMON_CLOCK)
         rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
+        sizes: list[int] = []
         times = [
             (packet.pts, packet.dts, packet.duration or 0, packet.is_discard)
-            for packet in container.demux(stream)
-            if packet.size
+            for packet in _counted(container.demux(stream), sizes)
         ]
+        pixels = stream.codec_context.width * stream.codec_context.height
         codec = stream.codec_context.codec.canonical_name
         # AVI keeps no PTS; libavformat's guess for pictures that are stored out of order is the stored order.
         guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
@@ -99,7 +115,14 @@ def inspect_picture(source: ByteSource, context: StepContext) -> Picture:
         raise LimitExceeded(
             f"the video is longer than {limit:g} seconds", word="duration_too_long", input_name=source.label
         )
-    return Picture(codec, start, duration, base, decode, last, obstacle)
+    return Picture(codec, start, duration, base, decode, last, obstacle, pixels, len(times), sum(sizes))
+
+
+def _counted(packets: Iterator[Packet[Any]], sizes: list[int]) -> Iterator[Packet[Any]]:
+    for packet in packets:
+        if packet.size:
+            sizes.append(packet.size)
+            yield packet
 
 
 def picture_packets(

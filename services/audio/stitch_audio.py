@@ -10,18 +10,16 @@ import numpy as np
 
 from services.audio.join import Joiner
 from services.audio.normalise import Normalising
-from shared.errors import InvalidRequest, LimitExceeded, UnsupportedMedia
+from services.audio.stitch_target import MAX_OUTPUT_SECONDS, choose_target, refuse_longer
 from shared.media.audio import Block
-from shared.media.audio.channels import channels_for
-from shared.media.audio.formats import DEFAULT_FORMAT, audio_format
+from shared.media.audio.formats import DEFAULT_FORMAT
 from shared.media.audio.limiter import FullScaleGuard
-from shared.media.audio.reader import BLOCK_SAMPLES, AudioShape, audio_shape, read_audio
+from shared.media.audio.reader import BLOCK_SAMPLES, read_audio
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
-MAX_OUTPUT_SECONDS = 6 * 3600.0
 _BLOCKS_AHEAD = 8  # decoding runs in a thread beside the encoder
 
 
@@ -103,14 +101,10 @@ def stitch_audio(
         UnsupportedMedia: a source without sound; its label is in `input_name`.
         LimitExceeded: a source longer than the context allows, or a sum over six hours (`duration_too_long`).
     """
-    target = audio_format(output_format)
-    target.check(sample_rate, channels, bitrate)
-    used = sorted({int(part["source"]) for part in parts if "source" in part})
-    if not used:
-        raise InvalidRequest("at least one item must be a sound", input_name="audio_urls")
-    shapes = {index: _shape(sources[index]) for index in used}
-    rate = sample_rate or target.sample_rate_for(max(shape.sample_rate for shape in shapes.values()))
-    width = channels or channels_for(max(shape.channels for shape in shapes.values()), min(2, target.most_channels))
+    target = choose_target(
+        sources, parts, output_format=output_format, sample_rate=sample_rate, channels=channels, bitrate=bitrate
+    )
+    rate, width = target.sample_rate, target.channels
 
     def read(source: int) -> Iterator[Block]:
         return read_audio(
@@ -142,15 +136,15 @@ def stitch_audio(
             count = counter.samples
             done.append(StitchedPart(source, start / rate, count / rate, start, count, round(gain_db, 2)))
             start += count
-            if start > MAX_OUTPUT_SECONDS * rate:
-                raise LimitExceeded("the parts together are longer than six hours", word="duration_too_long")
+            refuse_longer(start, rate)
         yield guard.limit(joiner.finish())
         yield guard.finish()
 
-    path = context.scratch / f"stitched.{target.name}"
-    bits = max(shape.bits_per_sample for shape in shapes.values())
+    path = context.scratch / f"stitched.{target.format.name}"
     with (
-        AudioWriter(path, target, rate, width, bitrate=bitrate, bits_per_sample=bits) as writer,
+        AudioWriter(
+            path, target.format, rate, width, bitrate=bitrate, bits_per_sample=target.bits_per_sample
+        ) as writer,
         ahead(joined(), _BLOCKS_AHEAD) as blocks,
     ):
         for block in blocks:
@@ -160,7 +154,7 @@ def stitch_audio(
     silence = sum(part.samples for part in done if part.source is None)
     return StitchedAudio(
         file_name=path.name,
-        content_type=target.content_type,
+        content_type=target.format.content_type,
         total_audio_sources=sum(part.source is not None for part in done),
         total_silence_duration=silence / rate,
         output_audio_duration=writer.samples / rate,
@@ -190,10 +184,3 @@ def _silence(samples: int, width: int) -> Iterator[Block]:
         count = min(samples, BLOCK_SAMPLES)
         yield np.zeros((width, count), np.float32)
         samples -= count
-
-
-def _shape(source: ByteSource) -> AudioShape:
-    shape = audio_shape(source)
-    if shape is None:
-        raise UnsupportedMedia("the file has no sound", input_name=source.label)
-    return shape

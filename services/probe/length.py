@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-import av.logging
+import av
 from av.container import InputContainer
 from av.stream import Stream
 
 from shared.errors import UnsupportedMedia
 from shared.media.container import audio_streams, describe_streams, open_container, video_streams
+from shared.media.probe.display import display_resolution, rotations
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.spans import Span
 from shared.media.probe.timeline import Method, Timeline, measure_timeline
@@ -20,8 +20,6 @@ from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
 MediaType = Literal["video", "audio", "unknown"]
-_STREAM_LINE: Final = re.compile(r"Stream #\d+:(\d+)")
-_ROTATION: Final = re.compile(r"(?:Display Matrix|displaymatrix): rotation of (-?[\d.]+) degrees")
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def measure(context: StepContext, source: ByteSource) -> MediaLength:
         timeline = measure_timeline(file, container, streams, lambda share: context.progress("measuring", share))
         if timeline.duration is None:
             raise UnsupportedMedia(f"the file has no length; found: {describe_streams(container)}")
-        if all(_resolution(stream, 0) for stream in video_streams(container)):
+        if all(display_resolution(stream, 0) for stream in video_streams(container)):
             return _answer(container, timeline, file.size_bytes)
     # Some codecs (MPEG-4 part 2) tell the picture's size in their samples only.
     with open_container(source, max_pixels=context.max_pixels) as container:
@@ -112,16 +110,16 @@ def measure(context: StepContext, source: ByteSource) -> MediaLength:
 def _answer(container: InputContainer, timeline: Timeline, size_bytes: int) -> MediaLength:
     videos, sounds = video_streams(container), audio_streams(container)
     video, sound = next(iter(videos), None), next(iter(sounds), None)
-    turns = _rotations(container) if video is not None else {}
+    turns = rotations(container) if video is not None else {}
     rotation = turns.get(video.index, 0) if video is not None else 0
     duration = timeline.duration or Fraction(0)
     return MediaLength(
         media_duration=float(round(duration, 3)),
-        media_type="video" if videos else "audio" if sounds else "unknown",
+        media_type=media_type(container),
         media_format=container.format.name,
-        media_codec=_codec(video or sound),
+        media_codec=media_codec(container),
         media_bitrate=round(size_bytes * 8 / duration) if duration else None,
-        video_resolution=_resolution(video, rotation),
+        video_resolution=display_resolution(video, rotation),
         media_sample_rate=_sample_rate(sound),
         file_size=size_bytes,
         duration_method=timeline.method,
@@ -146,23 +144,25 @@ def _describe(stream: Any, span: Span | None, rotation: int) -> StreamLength:
         start=_milliseconds(span.start if span else None),
         duration=_milliseconds(length),
         language=stream.language if stream.language != "und" else None,
-        resolution=_resolution(stream, rotation) if is_video else None,
+        resolution=display_resolution(stream, rotation) if is_video else None,
         sample_rate=None if is_video else _sample_rate(stream),
         channels=None if is_video else stream.codec_context.channels or None,
     )
 
 
+def media_type(container: InputContainer) -> MediaType:
+    """By the streams; cover art is no moving picture."""
+    return "video" if video_streams(container) else "audio" if audio_streams(container) else "unknown"
+
+
+def media_codec(container: InputContainer) -> str | None:
+    """Of the first video stream, or the first audio stream of an audio file."""
+    return _codec(next(iter((*video_streams(container), *audio_streams(container))), None))
+
+
 def _codec(stream: Any) -> str | None:
     """FFmpeg's name of the codec, not of one decoder for it (`av1`, not `libdav1d`)."""
     return stream.codec_context.codec.canonical_name if stream is not None and stream.codec_context else None
-
-
-def _resolution(stream: Any, rotation: int) -> str | None:
-    if stream is None or not stream.codec_context or not stream.codec_context.width:
-        return None
-    width, height = stream.codec_context.width, stream.codec_context.height
-    width = round(width * (stream.sample_aspect_ratio or 1))
-    return f"{height}x{width}" if rotation % 180 == 90 else f"{width}x{height}"
 
 
 def _sample_rate(stream: Any) -> int | None:
@@ -172,27 +172,6 @@ def _sample_rate(stream: Any) -> int | None:
 def _frame_rate(stream: Any) -> float | None:
     rate = (stream.average_rate or stream.guessed_rate) if stream is not None else None
     return round(float(rate), 3) if rate else None
-
-
-def _rotations(container: InputContainer) -> dict[int, int]:
-    """The display matrix' angle by stream index: degrees counter-clockwise, 0-359, as FFmpeg and PyAV count them.
-
-    PyAV shows a stream's display matrix only on decoded frames; FFmpeg's own summary of the header has it for free.
-    The summary is a log message, so the log level is raised for that one call.
-    """
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.INFO)
-    try:
-        summary: str = container.dumps_format()  # type: ignore[attr-defined]  # missing from PyAV's stubs
-    finally:
-        av.logging.set_level(level)
-    turns, index = {}, -1
-    for line in summary.splitlines():
-        if found := _STREAM_LINE.search(line):
-            index = int(found[1])
-        elif found := _ROTATION.search(line):
-            turns[index] = round(float(found[1])) % 360
-    return turns
 
 
 def _differing(container_duration: int | None, true: Fraction) -> float | None:

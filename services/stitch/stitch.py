@@ -11,6 +11,7 @@ from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import JoinPlan, plan_join
 from shared.media.join.report import Copied, Reencoded
 from shared.media.join.sound import clips_sound, clock_error_seconds, sound_shape
+from shared.media.rates import SOUND_SECONDS_PER_SECOND, Estimate, aac_bytes, estimate, join_bytes, join_seconds
 from shared.media.source import ByteSource
 from shared.media.step import AcceleratorUse, StepContext
 
@@ -60,6 +61,11 @@ class Stitched(Planned):
     accelerator: AcceleratorUse | None = None
 
 
+@dataclass(frozen=True)
+class StitchPlan(Planned, Estimate):
+    """What `Planned` says, and what it will cost."""
+
+
 def plan(
     context: StepContext,
     sources: list[ByteSource],
@@ -68,9 +74,18 @@ def plan(
     resolution: str | None = None,
     frame_rate: float | None = None,
     quality: str | None = None,
-) -> Planned:
-    """What `stitch` would do, without writing anything. Raises what `stitch` raises."""
-    return _planned(_plan(context, sources, read_wishes(strategy, resolution, frame_rate, quality)))
+) -> StitchPlan:
+    """What `stitch` would do, without writing anything, from as few bytes as tell. Raises what `stitch` raises."""
+    joined = _plan(context, sources, read_wishes(strategy, resolution, frame_rate, quality), sparsely=True)
+    shape = sound_shape(joined)
+    sound = aac_bytes(round(joined.duration * shape.sample_rate), shape.sample_rate, shape.bitrate) if shape else 0
+    cost = estimate(
+        join_seconds(joined) + (float(joined.duration) * SOUND_SECONDS_PER_SECOND if shape else 0),
+        sources=len(sources),
+        fetched=sum(source.size_bytes or 0 for source in sources),
+        stored=join_bytes(joined) + sound,
+    )
+    return StitchPlan(**vars(_planned(joined)), **vars(cost))
 
 
 def stitch(
@@ -109,7 +124,7 @@ def stitch(
     )
 
 
-def _plan(context: StepContext, sources: list[ByteSource], wishes: Wishes) -> JoinPlan:
+def _plan(context: StepContext, sources: list[ByteSource], wishes: Wishes, *, sparsely: bool = False) -> JoinPlan:
     if len(sources) < FEWEST_VIDEOS:
         raise InvalidRequest("at least 2 videos are needed", word="too_few_videos", input_name="video_urls")
     if len(sources) > MOST_VIDEOS:
@@ -117,7 +132,7 @@ def _plan(context: StepContext, sources: list[ByteSource], wishes: Wishes) -> Jo
     clips = []
     for index, source in enumerate(sources):
         context.progress("reading", index / len(sources))
-        clips.append(read_clip(index, source, context))
+        clips.append(read_clip(index, source, context, sparsely=sparsely))
     return plan_join(clips, wishes)
 
 

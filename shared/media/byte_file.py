@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from shared.errors import LastFrameError
@@ -20,8 +20,22 @@ LARGEST_PLANNED_READ_BYTES: Final = 8 * 1024 * 1024
 TAKE_WHOLE_BYTES: Final = 256 * 1024
 """A medium this small is fetched in one further request: planning would cost more than it saves."""
 
+MERGED_GAP_BYTES: Final = 128 * 1024
+"""Two runs of samples closer than this are fetched as one: a request costs more than the gap."""
+
 Range = tuple[int, int]
 """`(start, end)`, the end excluded."""
+
+
+def merged(runs: Iterable[Range], *, gap_bytes: int = 0) -> list[Range]:
+    """The runs in order, those that overlap or lie at most `gap_bytes` apart made one."""
+    joined: list[Range] = []
+    for start, end in sorted(runs):
+        if joined and start - joined[-1][1] <= gap_bytes:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 class ByteFile:
@@ -45,6 +59,7 @@ class ByteFile:
         self._starts: list[int] = []
         self._chunks: dict[int, bytes] = {}  # in order of arrival
         self._cached_bytes = 0
+        self._fetched_bytes = 0
         self._window = FIRST_WINDOW_BYTES
         self._next_offset = 0
         self._planned: list[Range] = []
@@ -80,6 +95,10 @@ class ByteFile:
         if self._size is None:
             self._size = self._measure()
         return self._size
+
+    def cost_bytes(self, more_bytes: int) -> int:
+        """What reading has cost so far and `more_bytes` will; all of a source that came whole."""
+        return self.size_bytes if self.source.is_local else min(self.size_bytes, self._fetched_bytes + more_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         """Bytes `[offset, offset + length)`, shorter only at the end; fetches exactly what is missing."""
@@ -156,6 +175,7 @@ class ByteFile:
         self._starts.insert(following, offset)
         self._chunks[offset] = data
         self._cached_bytes += len(data)
+        self._fetched_bytes += len(data)
         self._next_offset = offset + len(data)
         while self._cached_bytes > self._cache_limit and len(self._chunks) > 1:
             oldest = next(iter(self._chunks))

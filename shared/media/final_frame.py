@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
-from shared.media.byte_file import ByteFile, Range
+from shared.media.byte_file import MERGED_GAP_BYTES, ByteFile, merged
 from shared.media.container import MAX_PIXELS, first_video_stream, media_errors, only, open_container
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.mp4_boxes import read_layout
@@ -41,7 +41,7 @@ from shared.media.tail import (
 
 # Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
 # containers flag every frame) is decoded from its start.
-_TRUSTED_KEY_FRAMES: Final = """
+TRUSTED_KEY_FRAMES: Final = """
     h264 hevc vvc vp8 vp9 av1 mpeg1video mpeg2video mpeg4 msmpeg4v1 msmpeg4v2 msmpeg4v3 wmv1 wmv2
     wmv3 vc1 h263 flv1 theora mjpeg prores dnxhd dvvideo rawvideo v210 huffyuv ffvhuff utvideo magicyuv jpeg2000 cfhd
     hap ffv1 png
@@ -50,8 +50,6 @@ _BACK_SECONDS: Final = (0, 2, 6, 15, 40, 120)
 """Where to look for a key frame, before the end that the header tells."""
 _KEYS_TRIED: Final = 3
 _KEYS_TRIED_IN_DAMAGE: Final = 6
-_MERGED_GAP_BYTES: Final = 128 * 1024
-"""Two runs of samples closer than this are fetched as one: a request costs more than the gap."""
 _BEYOND_THE_END_SECONDS: Final = 3600
 _GUESSED: Final = "the end of the video is damaged; parts of this picture may be guessed by the decoder"
 
@@ -138,11 +136,15 @@ class _Search:
         )
 
     def refuse_longer(self, seconds: float) -> None:
-        limit = self.max_duration_seconds
-        if limit is not None and seconds > limit + DURATION_GRACE_SECONDS:
-            raise LimitExceeded(
-                f"the medium lasts {seconds:.1f} s; at most {limit:g} s are allowed", word="duration_too_long"
-            )
+        refuse_longer(seconds, self.max_duration_seconds)
+
+
+def refuse_longer(seconds: float, limit_seconds: float | None) -> None:
+    """Raises `LimitExceeded` for a medium of so many seconds; None is no limit."""
+    if limit_seconds is not None and seconds > limit_seconds + DURATION_GRACE_SECONDS:
+        raise LimitExceeded(
+            f"the medium lasts {seconds:.1f} s; at most {limit_seconds:g} s are allowed", word="duration_too_long"
+        )
 
 
 def find_last_frame(
@@ -181,8 +183,8 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
         if attempt < next_attempt or (hold_samples and not search.is_indexed):
             continue
         with search.opened(strict=True, threads=search.threads, hold_samples=hold_samples) as (container, stream):
-            search.refuse_longer(_declared_seconds(container, stream))
-            if stream.codec_context.codec.canonical_name not in _TRUSTED_KEY_FRAMES.split():
+            search.refuse_longer(declared_seconds(container, stream))
+            if stream.codec_context.codec.canonical_name not in TRUSTED_KEY_FRAMES.split():
                 return None
             tail, used = _tail(search, container, stream, attempt)
             if tail is None or tail.unbounded:
@@ -267,7 +269,7 @@ def _cut_off(tail: Tail) -> str:
 def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> tuple[Tail | None, int]:
     """The stream's end as the `attempt`-th try reads it (None where there are no more tries), and the number of the
     try that it took: where a try finds no key frame the next one follows at once."""
-    if search.is_indexed and _is_mov(container) and len(stream.index_entries) > 0:
+    if search.is_indexed and is_mov(container) and len(stream.index_entries) > 0:
         return _indexed_tail(search, container, stream, attempt), attempt
     # After a seek in a program stream the parser guesses time stamps, so that is read from its start.
     if attempt < len(_BACK_SECONDS) and container.format.name != "mpeg" and container.duration is not None:
@@ -296,21 +298,11 @@ def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStrea
     # libavformat takes the target as a PTS and subtracts its DTS shift: aiming at the key frame itself would land one
     # group too early, so aim just before the next one.
     target = later_keys[0] - 1 if later_keys else entries[-1].timestamp + _ticks(stream, _BEYOND_THE_END_SECONDS)
-    search.file.plan(_merged((e.pos, e.pos + e.size) for e in present[start:]))
+    search.file.plan(merged(((e.pos, e.pos + e.size) for e in present[start:]), gap_bytes=MERGED_GAP_BYTES))
     container.seek(target, stream=stream)
     tail = read_tail(container, stream, from_start=start == 0)
     tail.incomplete = max(tail.incomplete, len(entries) - len(present))
     return tail
-
-
-def _merged(runs: Iterator[Range]) -> list[Range]:
-    merged: list[Range] = []
-    for start, end in sorted(runs):
-        if merged and start - merged[-1][1] <= _MERGED_GAP_BYTES:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 # By decoding everything -----------------------------------------------------------------------------------------
@@ -336,9 +328,9 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
     """The last frame; None where there is none, or where `strict` and something went wrong."""
     with search.opened(strict=strict, threads=threads) as (container, stream):
         decoder = stream.codec_context
-        starts_afresh = decoder.codec.canonical_name in _TRUSTED_KEY_FRAMES.split()
+        starts_afresh = decoder.codec.canonical_name in TRUSTED_KEY_FRAMES.split()
         tick = float(stream.time_base or 0)
-        declared_seconds = _declared_seconds(container, stream) or 1.0
+        expected_seconds = declared_seconds(container, stream) or 1.0
         last: VideoFrame | None = None
         turn: int | None = None
         displayed = errors = 0
@@ -358,7 +350,7 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
                 turn = time if turn is None else max(turn, time)
                 seconds = time * tick - _origin_seconds(container)
                 search.refuse_longer(seconds)
-                search.progress("decoding", min(0.95, max(0.0, seconds / declared_seconds)))
+                search.progress("decoding", min(0.95, max(0.0, seconds / expected_seconds)))
         search.is_damaged = search.is_damaged or is_damaged
         if last is None or (strict and (errors or is_damaged)):
             return None
@@ -371,18 +363,18 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
 # Facts of a container -------------------------------------------------------------------------------------------
 
 
-def _is_mov(container: InputContainer) -> bool:
+def is_mov(container: InputContainer) -> bool:
     return "mov" in container.format.name.split(",")
 
 
 def _origin_seconds(container: InputContainer) -> float:
     """Where the presentation starts. In mp4 and mov it is 0, whatever starts first; elsewhere the header tells."""
-    if _is_mov(container) or container.start_time is None:
+    if is_mov(container) or container.start_time is None:
         return 0.0
     return container.start_time / 1_000_000
 
 
-def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
+def declared_seconds(container: InputContainer, stream: VideoStream) -> float:
     """The header's duration where the format's header can be believed, else 0 (then the packets will tell)."""
     names = set(container.format.name.split(","))
     if names & {"mov", "matroska"} and container.duration is not None:

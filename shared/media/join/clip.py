@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.media.byte_file import ByteFile
 from shared.media.container import audio_streams, first_video_stream, only, open_container
 from shared.media.join.colour import FULL, Colour
 from shared.media.join.parameter_sets import (
@@ -28,6 +29,8 @@ from shared.media.join.parameter_sets import (
 )
 from shared.media.join.timeline import FrameTimes, frame_times, regular_times
 from shared.media.limits import DURATION_GRACE_SECONDS
+from shared.media.probe.hollow_file import HollowFile
+from shared.media.probe.sparse_file import sparse_file
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -60,6 +63,7 @@ class Clip:
         matrix: the nine numbers of the display matrix behind `orientation`, or empty.
         packets_are_timed: every packet has its own timestamp; else frames are taken as evenly spaced.
         pixel_format: FFmpeg name, the deprecated `yuvj*` given as `yuv*` with a full-range `colour`.
+        coded_bytes: of the packets that are shown.
         missing_frames: how many the index lists behind the end of a file that was cut off.
         obstacles: why the video cannot be copied whatever the others are, in words; empty when it can.
     """
@@ -80,6 +84,7 @@ class Clip:
     times: FrameTimes
     packets_are_timed: bool
     sound: Sound | None
+    coded_bytes: int
     missing_frames: int
     obstacles: tuple[str, ...]
 
@@ -104,14 +109,18 @@ class Clip:
         return any(name.startswith("transpose") for name in self.orientation)
 
 
-def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
+def read_clip(index: int, source: ByteSource, context: StepContext, *, sparsely: bool = False) -> Clip:
     """Measure one clip.
+
+    Args:
+        sparsely: of an mp4 read no more than `sparse_file` shows; damage between its key frames is not seen then.
 
     Raises:
         UnsupportedMedia: no video that can be decoded, or nothing that can be shown.
         LimitExceeded: `too_many_pixels` or `duration_too_long`.
     """
-    with open_container(source, max_pixels=context.max_pixels) as container:
+    file = sparse_file(source, max_pixels=context.max_pixels, key_frames=True) if sparsely else ByteFile(source)
+    with open_container(file, max_pixels=context.max_pixels) as container:
         stream = first_video_stream(container)
         if (stream.width or 0) * (stream.height or 0) > context.max_pixels:
             raise LimitExceeded("the picture has too many pixels", word="too_many_pixels")
@@ -120,7 +129,7 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
         if sounds and sounds[0].rate and sounds[0].channels:
             sound = Sound(sounds[0].rate, sounds[0].channels, sounds[0].bit_rate or 0)
         only(container, [stream])
-        scan = _Scan(container, stream)
+        scan = _Scan(container, stream, file)
         limit = context.max_duration_seconds
         scan.run(limit)
         frame = scan.first_frame
@@ -147,6 +156,7 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
             times=scan.times,
             packets_are_timed=scan.is_timed,
             sound=sound,
+            coded_bytes=scan.coded_bytes,
             missing_frames=_missing_frames(stream, source),
             obstacles=tuple(scan.obstacles),
         )
@@ -155,14 +165,16 @@ def read_clip(index: int, source: ByteSource, context: StepContext) -> Clip:
 class _Scan:
     """One pass over the video packets: their times, and whether the first one starts afresh."""
 
-    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(self, container: InputContainer, stream: VideoStream, file: ByteFile) -> None:
         self._container, self._stream = container, stream
+        self._file = file if isinstance(file, HollowFile) else None
         self._codec = stream.codec_context.codec.canonical_name
         self._extradata = stream.codec_context.extradata or b""
         self.parameter_sets = read_parameter_sets(self._extradata) if self._codec == "h264" else None
         self.first_frame: VideoFrame | None = None
         self.obstacles: list[str] = []
         self.is_timed = True
+        self.coded_bytes = 0
         self.times: FrameTimes
 
     def run(self, limit_seconds: float | None) -> None:
@@ -176,8 +188,10 @@ class _Scan:
             if packet.is_discard:
                 self._obstacle("an edit list hides some of its frames")
                 continue
-            self._inspect(packet, is_first=kept == 0)
+            if not self._is_hollow(packet):
+                self._inspect(packet, is_first=kept == 0)
             kept += 1
+            self.coded_bytes += packet.size
             if packet.pts is None:
                 self.is_timed = False
                 continue
@@ -205,6 +219,9 @@ class _Scan:
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         return (packet for packet in self._container.demux(self._stream) if packet.size)
+
+    def _is_hollow(self, packet: Any) -> bool:
+        return self._file is not None and packet.pos is not None and self._file.is_hole(packet.pos)
 
     def _times(self, pts: list[int], kept: int, last_duration: int) -> FrameTimes:
         stream = self._stream

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from shared.media.byte_file import ByteFile, Range
+from shared.media.byte_file import MERGED_GAP_BYTES, ByteFile, Range, merged
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
 
@@ -27,6 +27,16 @@ class HollowFile(ByteFile):
         self.is_hollow = layout is not None and layout.indexed and not layout.fragmented
         self._holes = sorted(layout.samples) if layout is not None and self.is_hollow else []
 
+    def reveal(self, shown: Sequence[Range]) -> None:
+        """Let the bytes in these ranges be seen (and fetched) after all."""
+        self._holes = list(_without(self._holes, merged(shown)))
+        self.plan(merged(shown, gap_bytes=MERGED_GAP_BYTES))
+
+    def is_hole(self, offset: int) -> bool:
+        """Whether the byte there reads as zero, whatever it is."""
+        at = bisect_right(self._holes, (offset, self.size_bytes)) - 1
+        return at >= 0 and offset < self._holes[at][1]
+
     def hold(self, ranges: Sequence[Range]) -> None:
         """Nothing to hold: samples cost nothing here, and an end of file in their place would be remembered."""
         if not self.is_hollow:
@@ -34,10 +44,23 @@ class HollowFile(ByteFile):
 
     def read(self, length: int) -> bytes:
         start = self.tell()
-        at = bisect_right(self._holes, (start, self.size_bytes)) - 1 if self._holes else -1
+        at = bisect_right(self._holes, (start, self.size_bytes)) - 1
         if at < 0 or start >= self._holes[at][1]:
             following = self._holes[at + 1][0] if at + 1 < len(self._holes) else None
             return super().read(length if following is None else min(length, following - start))
         zeros = _ZEROS[: min(length, self._holes[at][1] - start)]
         self.seek(start + len(zeros))
         return zeros
+
+
+def _without(holes: Sequence[Range], shown: Sequence[Range]) -> Iterator[Range]:
+    """What is left of the holes; both are sorted and free of overlaps."""
+    for start, end in holes:
+        at = start
+        for shown_start, shown_end in shown:
+            if at < shown_end and shown_start < end:
+                if at < shown_start:
+                    yield at, shown_start
+                at = shown_end
+        if at < end:
+            yield at, end

@@ -100,6 +100,19 @@ def measure_timeline(
     return timeline or _by_all_packets(file, streams, sound, progress)
 
 
+def foresee_method(file: HollowFile, container: InputContainer, streams: list[Stream]) -> tuple[Method, int]:
+    """How `measure_timeline` will go about it, and about how many bytes it will read beyond the header.
+
+    Args: as of `measure_timeline`.
+    """
+    is_video = any(stream.type == "video" for stream in streams)
+    if not streams or file.is_hollow or (not is_video and _is_exact(file, container, streams[0])):
+        return "container", 0
+    if not is_video and _codec_name(streams[0]).startswith("wma"):
+        return "decode", file.size_bytes
+    return "packets", 2 * _TAIL_BYTES if _can_skip_the_middle(file, container) else file.size_bytes
+
+
 def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
     """Whether this audio file's header can be believed."""
     name = container.format.name
@@ -191,9 +204,7 @@ def _by_tail(
 ) -> Timeline | None:
     """First and last packets; None where this container must be read whole."""
     name, size = container.format.name, file.size_bytes
-    if size <= _SMALL_BYTES or (name in _SEEKS_BY_TIME and not container.duration) or _is_chained(file, name):
-        return None
-    if name not in _SEEKS_BY_TIME and name not in _SEEKS_BY_BYTE:
+    if not _can_skip_the_middle(file, container):
         return None
     if sound is None:
         meter = SpanMeter(streams)
@@ -217,6 +228,14 @@ def _by_tail(
         return None
     spans = _joined(head, tail)
     return Timeline(_duration(name, sound is None, spans), "packets", spans)
+
+
+def _can_skip_the_middle(file: ByteFile, container: InputContainer) -> bool:
+    """Whether the last packets can be reached without reading all those before."""
+    name = container.format.name
+    if file.size_bytes <= _SMALL_BYTES or _is_chained(file, name):
+        return False
+    return bool(container.duration) if name in _SEEKS_BY_TIME else name in _SEEKS_BY_BYTE
 
 
 def _is_chained(file: ByteFile, name: str) -> bool:
