@@ -66,7 +66,7 @@ def _copy(folder: Path) -> list[str]:
     """Copies the files; returns the packages (namespaces, as the stubs' imports have them)."""
     packages = set()
     for source in sorted(PROTOS.rglob("*")):
-        if source.suffix in SUFFIXES and "__pycache__" not in source.parts:
+        if source.suffix in SUFFIXES and not {"__pycache__", "internal"} & set(source.parts):
             place = source.relative_to(PROTOS)
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / place)

@@ -54,11 +54,11 @@ def roles(settings: Settings, workers: int) -> list[Role]:
     addresses: dict[str, str] = {}
     ports = iter(_free_ports((1 + workers) * len(FEATURES) + 1))
     for feature in FEATURES:
-        api = next(ports)
+        api, *own = (next(ports) for _ in range(1 + workers))
         addresses[f"EDGE_{feature.upper()}"] = f"127.0.0.1:{api}"
-        planned.append(Role(f"{feature}-api", (f"services.{feature}", "api"), api, {}))
-        for _ in range(workers):
-            planned.append(Role(f"{feature}-worker", (f"services.{feature}", "worker"), next(ports), {}, feature))
+        planners = {"LASTFRAME_PLANNER_ADDRESS": ",".join(f"127.0.0.1:{port}" for port in own)}
+        planned.append(Role(f"{feature}-api", (f"services.{feature}", "api"), api, planners))
+        planned += [Role(f"{feature}-worker", (f"services.{feature}", "worker"), port, {}, feature) for port in own]
     gateway = next(ports)
     addresses |= {"EDGE_TASKS": f"127.0.0.1:{gateway}", "EDGE_SERVER": f"127.0.0.1:{gateway}"}
     planned.append(Role("gateway", ("services.gateway", "api"), gateway, {}))

@@ -68,7 +68,7 @@ class Suite:
             stack.push_async_callback(media.stop)
             gateway, server_service = gateway_feature(settings, backends, worker.sandbox)
             server_service.has_video_engine = worker.accelerators.nvdec
-            rpc = make_rpc_server(settings, backends, [*FEATURES, gateway], "127.0.0.1:0")
+            rpc = make_rpc_server(settings, backends, [*FEATURES, gateway], "127.0.0.1:0", plan=worker.plan)
             await rpc.start()
             stack.push_async_callback(rpc.stop, RPC_GRACE_SECONDS)
             edge = self._edge(rpc.port, media_port)

@@ -161,4 +161,12 @@ ERROR_WORD_NUMBERS: dict[str, int] = {
     "invalid_cursor": 1018,
     "no_webhook": 1019,
     "not_finished": 1020,
+    "duration_too_long": 1021,
+    "too_many_pixels": 1022,
+    "source_changed": 1023,
+    "clips_differ": 1024,
+    "audio_sync_failed": 1025,
+    "scene_video_missing": 1026,
+    "media_crashed": 1027,
+    "processing_failed": 1028,
 }

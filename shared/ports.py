@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from shared.tasks import Failure, Idempotency, Outcome, Pool, Task, TaskKind, TaskStatus, WebhookAttempt
+from shared.tasks import Failure, Idempotency, Outcome, Plan, Pool, Task, TaskKind, TaskStatus, WebhookAttempt
 
 
 @dataclass(frozen=True)
@@ -316,6 +316,19 @@ class WebhookSender(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class PlanMaker(Protocol):
+    """What a job of this kind would do with a request, found out by looking at its sources. No task is made."""
+
+    async def __call__(self, kind: TaskKind, inputs: Mapping[str, Any], options: Mapping[str, Any]) -> Plan:
+        """Raises:
+        InvalidRequest: what the job would have failed with, by the same word.
+        Overloaded: too many plans are being made.
+        ProcessingTimeout: the sources were too slow.
+        Unavailable: nobody can make one now.
+        """
+        ...
 
 
 class GpuMeter(Protocol):

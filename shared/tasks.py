@@ -210,6 +210,13 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a request would do, found out without a task: facts under the names of the finished task's metadata."""
+
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Success:
     """What a finished job leaves: result URLs and facts, under their public names."""
 

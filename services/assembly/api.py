@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import ceil
 from typing import Any
 
 from lastframe.assembly.v1 import assembly_pb2, assembly_pb2_grpc
@@ -12,9 +13,10 @@ from services.assembly.estimate import estimate_seconds
 from shared.errors import InvalidRequest, NotFound
 from shared.jobs.ledger import Ledger
 from shared.rpc.call import current_caller
+from shared.rpc.plans import plan_message
 from shared.rpc.render import task_message
-from shared.rpc.submit import Submitter, optional_fields
-from shared.tasks import TaskKind
+from shared.rpc.submit import PLANNED, Submitter, optional_fields
+from shared.tasks import Plan, TaskKind
 
 
 class AssemblyService(assembly_pb2_grpc.AssemblyServiceServicer):
@@ -41,15 +43,23 @@ class AssemblyService(assembly_pb2_grpc.AssemblyServiceServicer):
             "audio_url": request.master_audio.audio_url,
             **optional_fields(request.master_audio, "expected_duration"),
         }
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.MOVIE_ASSEMBLY,
             inputs={"project_id": request.project_id},
             options={"scenes": scenes, "master": master, "settings": settings},
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
+        if isinstance(answer, Plan):
+            return assembly_pb2.AssemblyAccepted(
+                status=PLANNED,
+                estimated_processing_time=ceil(answer.facts["estimated_seconds"]),
+                total_scenes=len(scenes),
+                plan=plan_message(answer),
+            )
         return assembly_pb2.AssemblyAccepted(
-            task_id=task.task_id,
-            status=task.status.value,
+            task_id=answer.task_id,
+            status=answer.status.value,
             estimated_processing_time=estimate_seconds(
                 [scene.get("expected_duration") for scene in scenes],
                 master.get("expected_duration"),

@@ -6,7 +6,7 @@ import grpc
 from lastframe.assembly.v1 import assembly_pb2_grpc
 
 from services.assembly.api import AssemblyService
-from services.assembly.job import assemble_movie
+from services.assembly.job import assemble_movie, plan_assembly
 from shared.jobs.ledger import Ledger
 from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
@@ -22,5 +22,6 @@ FEATURE = Feature(
     service_names=("lastframe.assembly.v1.AssemblyService",),
     register=register,
     jobs={TaskKind.MOVIE_ASSEMBLY: assemble_movie},
+    plans={TaskKind.MOVIE_ASSEMBLY: plan_assembly},
     preload=("services.assembly.assemble",),
 )

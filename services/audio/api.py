@@ -33,13 +33,14 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):
         )
         wanted = audio_format(options.get("output_format", DEFAULT_FORMAT))
         wanted.check(options.get("sample_rate"), options.get("channels"), options.get("bitrate"))
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.AUDIO_STITCH,
             inputs={"audio_urls": items},
             options=options,
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
-        return accepted(task, "Audio stitch queued successfully")
+        return accepted(answer, "Audio stitch queued successfully")
 
     async def MixMusicTrack(self, request: audio_pb2.MixMusicTrackRequest, context: Any) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.video_url, "video_url", "invalid_video_url")
@@ -57,10 +58,11 @@ class AudioService(audio_pb2_grpc.AudioServiceServicer):
             "original_volume_db",
             "music_volume_db",
         )
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.MUSIC_TRACK,
             inputs={"video_url": request.video_url, "music_url": request.music_url},
             options=options,
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
-        return accepted(task, "Music track mixing queued successfully")
+        return accepted(answer, "Music track mixing queued successfully")

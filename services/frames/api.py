@@ -20,7 +20,7 @@ class FramesService(frames_pb2_grpc.FramesServiceServicer):
     ) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.video_url, "video_url", "invalid_video_url")
         image_format = {"": "jpg", "jpeg": "jpg"}.get(request.image_format, request.image_format)
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.LAST_FRAME,
             inputs={"video_url": request.video_url},
             options={
@@ -28,5 +28,6 @@ class FramesService(frames_pb2_grpc.FramesServiceServicer):
                 "quality": request.quality if request.HasField("quality") else 95,
             },
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
-        return accepted(task, "Video processing queued successfully")
+        return accepted(answer, "Video processing queued successfully")

@@ -6,7 +6,7 @@ import grpc
 from lastframe.frames.v1 import frames_pb2_grpc
 
 from services.frames.api import FramesService
-from services.frames.job import extract_last_frame
+from services.frames.job import extract_last_frame, plan_last_frame
 from shared.jobs.ledger import Ledger
 from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
@@ -22,5 +22,6 @@ FEATURE = Feature(
     service_names=("lastframe.frames.v1.FramesService",),
     register=register,
     jobs={TaskKind.LAST_FRAME: extract_last_frame},
-    preload=("services.frames.last_frame",),
+    plans={TaskKind.LAST_FRAME: plan_last_frame},
+    preload=("services.frames.last_frame", "services.frames.plan"),
 )

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.frames.last_frame import extract
+from services.frames.plan import plan
+from shared.facts import present
 from shared.jobs.context import JobContext
 from shared.tasks import Success
+
+
+async def plan_last_frame(context: JobContext) -> dict[str, Any]:
+    source = await context.open(context.task.inputs["video_url"], label="video_url", error_word="invalid_video_url")
+    return present(await context.run(plan, source=source, **context.task.options))
 
 
 async def extract_last_frame(context: JobContext) -> Success:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.rpc.submit import PLAN_MESSAGE, PLANNED
+
 Json = dict[str, Any]
 
 _VIDEO, _AUDIO = "https://example.com/video.mp4", "https://example.com/audio.mp3"
@@ -199,10 +201,31 @@ def _accepted(message: str) -> dict[str, Json]:
     return {"Accepted": {"task_id": _TASK_ID, "status": "pending", "message": message}}
 
 
+_STITCH_PLAN: Json = {
+    "status": PLANNED,
+    "message": PLAN_MESSAGE,
+    "plan": {
+        "estimated_seconds": 4.1,
+        "estimated_bytes": 4915200,
+        "bytes_to_fetch": 4718592,
+        "bytes_fetched": 196608,
+        "total_videos": 2,
+        "total_duration": 10.5,
+        "output_duration": 10.5,
+        "frames": 315,
+        "copied": [{"index": 0}],
+        "reencoded": [{"index": 1, "reasons": ["1280x720 != 1920x1080"]}],
+        "max_av_offset_ms": 0,
+        "resolution": "1920x1080",
+        "warnings": [],
+    },
+}
+
+
 # By the RPC's name; each is named for the menu of the reference.
 REPLIES: dict[str, dict[str, Json]] = {
     "ExtractLastFrame": _accepted("Video processing queued successfully"),
-    "StitchVideos": _accepted("Video stitch queued successfully"),
+    "StitchVideos": {**_accepted("Video stitch queued successfully"), "Planned": _STITCH_PLAN},
     "StitchAudio": _accepted("Audio stitch queued successfully"),
     "MixMusicTrack": _accepted("Music track mixing queued successfully"),
     "MeasureLength": _accepted("Media length detection queued successfully"),

@@ -12,6 +12,7 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from services.gateway.rpcs import Contract
+from shared.rpc.submit import PLANNED
 from shared.tasks import TaskKind, TaskStatus
 
 Json = dict[str, Any]
@@ -45,6 +46,16 @@ METADATA: dict[TaskKind, str] = {
 }
 """The message that says what `Task.metadata` holds, by kind."""
 _STATUSES = {"enum": [str(status) for status in TaskStatus]}
+_ACCEPTED_STATUSES = {"enum": [*_STATUSES["enum"], PLANNED]}
+_PLAN: Json = {
+    "properties": {
+        "estimated_seconds": {"type": "number", "minimum": 0},
+        "estimated_bytes": {"type": "integer", "minimum": 0},
+        "bytes_to_fetch": {"type": "integer", "minimum": 0},
+        "bytes_fetched": {"type": "integer", "minimum": 0},
+    },
+    "required": ["estimated_seconds", "estimated_bytes", "bytes_to_fetch", "bytes_fetched"],
+}
 _URLS = {"items": {"type": "string"}}
 _URL_ITEM = {"type": "string", "format": "uri", "maxLength": 4096}
 _SILENCE_ITEM = {"type": "string", "pattern": "^empty:[0-9]+([.][0-9]+)?$"}
@@ -62,8 +73,10 @@ _REFINED: dict[str, Json] = {
     },
     "lastframe.stitch.v1.StitchVideosRequest.video_urls": {"items": _URL_ITEM},
     "lastframe.audio.v1.StitchAudioRequest.audio_urls": {"items": {"anyOf": [_URL_ITEM, _SILENCE_ITEM]}},
-    "lastframe.tasks.v1.TaskAccepted.status": _STATUSES,
-    "lastframe.assembly.v1.AssemblyAccepted.status": _STATUSES,
+    "lastframe.tasks.v1.TaskAccepted.status": _ACCEPTED_STATUSES,
+    "lastframe.assembly.v1.AssemblyAccepted.status": _ACCEPTED_STATUSES,
+    "lastframe.tasks.v1.TaskAccepted.plan": _PLAN,
+    "lastframe.assembly.v1.AssemblyAccepted.plan": _PLAN,
 }
 
 

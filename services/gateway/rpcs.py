@@ -17,6 +17,7 @@ from google.protobuf.descriptor_pb2 import (
 
 DESCRIPTORS = Path(__file__).resolve().parents[2] / "protos" / "lastframe.binpb"
 PACKAGE_ROOT = "lastframe."
+INTERNAL_ROOT = "lastframe.internal."  # between roles: not for the edge, nor for its callers
 
 # Field numbers of descriptor.proto: the address of a comment in `source_code_info`.
 _SYNTAX, _MESSAGES, _SERVICES = 12, 4, 6
@@ -100,7 +101,7 @@ def load_contract(path: Path = DESCRIPTORS) -> Contract:
     messages: dict[str, DescriptorProto] = {}
     comments: dict[str, str] = {}
     for file in files.file:
-        if not file.package.startswith(PACKAGE_ROOT):
+        if not file.package.startswith(PACKAGE_ROOT) or file.package.startswith(INTERNAL_ROOT):
             continue
         rpcs.extend(_rpcs(file))
         messages.update({f"{file.package}.{message.name}": message for message in file.message_type})

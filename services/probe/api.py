@@ -17,9 +17,10 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
 
     async def MeasureLength(self, request: probe_pb2.MeasureLengthRequest, context: Any) -> tasks_pb2.TaskAccepted:
         self._submitter.check_source(request.media_url, "media_url", "invalid_media_url")
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.MEDIA_LENGTH,
             inputs={"media_url": request.media_url},
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
-        return accepted(task, "Media length detection queued successfully")
+        return accepted(answer, "Media length detection queued successfully")

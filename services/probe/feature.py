@@ -6,7 +6,7 @@ import grpc
 from lastframe.probe.v1 import probe_pb2_grpc
 
 from services.probe.api import ProbeService
-from services.probe.job import measure_length
+from services.probe.job import measure_length, plan_length
 from shared.jobs.ledger import Ledger
 from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
@@ -22,5 +22,6 @@ FEATURE = Feature(
     service_names=("lastframe.probe.v1.ProbeService",),
     register=register,
     jobs={TaskKind.MEDIA_LENGTH: measure_length},
-    preload=("services.probe.length",),
+    plans={TaskKind.MEDIA_LENGTH: plan_length},
+    preload=("services.probe.length", "services.probe.plan"),
 )

@@ -20,10 +20,11 @@ class StitchService(stitch_pb2_grpc.StitchServiceServicer):
             self._submitter.check_source(url, f"video_urls[{index}]", "invalid_video_url")
         options = optional_fields(request, "strategy")
         options.update(optional_fields(request.output_settings, "resolution", "frame_rate", "quality"))
-        task = await self._submitter.submit(
+        answer = await self._submitter.submit(
             TaskKind.VIDEO_STITCH,
             inputs={"video_urls": list(request.video_urls)},
             options=options,
             webhook_url=request.webhook_url if request.HasField("webhook_url") else None,
+            dry_run=request.dry_run,
         )
-        return accepted(task, "Video stitch queued successfully")
+        return accepted(answer, "Video stitch queued successfully")

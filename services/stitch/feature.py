@@ -6,7 +6,7 @@ import grpc
 from lastframe.stitch.v1 import stitch_pb2_grpc
 
 from services.stitch.api import StitchService
-from services.stitch.job import stitch_videos
+from services.stitch.job import plan_stitch, stitch_videos
 from shared.jobs.ledger import Ledger
 from shared.rpc.submit import Submitter
 from shared.runtime.feature import Feature
@@ -22,5 +22,6 @@ FEATURE = Feature(
     service_names=("lastframe.stitch.v1.StitchService",),
     register=register,
     jobs={TaskKind.VIDEO_STITCH: stitch_videos},
+    plans={TaskKind.VIDEO_STITCH: plan_stitch},
     preload=("services.stitch.stitch",),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +31,14 @@ UPLOAD_BACKOFF_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class JobLimits:
-    """What one job may cost."""
+    """What one job may cost; `memory_bytes` of its child where that is less than other children may have."""
 
     max_input_bytes: int
     max_duration_seconds: float
     deadline_seconds: float
     threads: int
     accelerators: Accelerators = NO_GPU
+    memory_bytes: int | None = None
 
 
 class PhaseClock:
@@ -161,18 +162,14 @@ class JobContext:
             return on_progress
 
         self.progress(phase, 0.0)
-        tasks: list[asyncio.Task[LocalSource]] = []
-        failure: LastFrameError | None = None
-        try:
-            async with asyncio.TaskGroup() as group:
-                for index, (url, label, word) in enumerate(urls):
-                    download = self.download(url, label=label, error_word=word, on_progress=follow(index))
-                    tasks.append(group.create_task(download))
-        except* LastFrameError as errors:
-            failure = _first(errors)
-        if failure is not None:
-            raise failure  # out here, so that it keeps the cause that the log is to show
-        return [task.result() for task in tasks]
+        return await _all(
+            self.download(url, label=label, error_word=word, on_progress=follow(index))
+            for index, (url, label, word) in enumerate(urls)
+        )
+
+    async def open_all(self, urls: Sequence[tuple[str, str, str]]) -> list[RemoteSource]:
+        """Opens `(url, label, error_word)` in parallel. The first failure stops the others and is raised."""
+        return await _all(self.open(url, label=label, error_word=word) for url, label, word in urls)
 
     async def run(
         self,
@@ -219,6 +216,7 @@ class JobContext:
             arguments=arguments,
             scratch=self.scratch,
             deadline_seconds=remaining,
+            memory_limit_bytes=self.limits.memory_bytes,
             on_progress=on_progress,
             max_duration_seconds=self.limits.max_duration_seconds,
             threads=self.limits.threads,
@@ -285,6 +283,20 @@ def fenced_name(object_name: str, fence: int) -> str:
         return object_name
     stem, dot, suffix = object_name.rpartition(".")
     return f"{stem}-{fence}{dot}{suffix}"
+
+
+async def _all(works: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """All of them side by side; the first failure stops the others and is raised."""
+    tasks: list[asyncio.Task[Result]] = []
+    failure: LastFrameError | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks += [group.create_task(work) for work in works]
+    except* LastFrameError as errors:
+        failure = _first(errors)
+    if failure is not None:
+        raise failure  # out here, so that it keeps the cause that the log is to show
+    return [task.result() for task in tasks]
 
 
 def _first(group: BaseExceptionGroup[LastFrameError]) -> LastFrameError:

@@ -11,9 +11,17 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from shared.errors import ERROR_WORD_NUMBERS, InvalidRequest, LastFrameError
+from shared.errors import (
+    ERROR_WORD_NUMBERS,
+    InvalidRequest,
+    LastFrameError,
+    Overloaded,
+    ProcessingTimeout,
+    Unavailable,
+)
 
 DETAILS_KEY = "grpc-status-details-bin"
+RETRY_KEY = "retry-after"
 
 # Rules whose breach has a finer word than `invalid_request`: (field, protovalidate rule) → word.
 RULE_WORDS: dict[tuple[str, str], str] = {
@@ -90,7 +98,30 @@ async def abort(context: Any, error: LastFrameError, over_rest: bool) -> NoRetur
     if code is grpc.StatusCode.UNAUTHENTICATED:
         trailing.append(("www-authenticate", "Bearer"))
     if error.retry_after_seconds is not None:
-        trailing.append(("retry-after", str(max(1, round(error.retry_after_seconds)))))
+        trailing.append((RETRY_KEY, str(max(1, round(error.retry_after_seconds)))))
     metadata: Sequence[tuple[str, str | bytes]] = tuple(trailing)
     await context.abort(code, error.detail, metadata)
     raise AssertionError("abort always raises")
+
+
+# What one role may answer another with.
+_BY_CODE = {kind.grpc_code: kind for kind in (InvalidRequest, Overloaded, Unavailable, ProcessingTimeout)}
+
+
+def error_of(failed: grpc.aio.AioRpcError) -> LastFrameError:
+    """What `abort` ended another role's call with; `Unavailable` where that role could not be reached."""
+    trailing = dict(failed.trailing_metadata() or ())
+    info = error_details_pb2.ErrorInfo()
+    if DETAILS_KEY not in trailing:
+        if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return ProcessingTimeout("A part of the suite took too long to answer")
+        return Unavailable("A part of the suite cannot be reached now")
+    for detail in status_pb2.Status.FromString(trailing[DETAILS_KEY]).details:
+        detail.Unpack(info)
+    after = str(trailing.get(RETRY_KEY, ""))
+    return _BY_CODE.get(failed.code().name, LastFrameError)(
+        failed.details() or "",
+        word=info.reason or None,
+        input_name=info.metadata.get("input"),
+        retry_after_seconds=float(after) if after.isdigit() else None,
+    )

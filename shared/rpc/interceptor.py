@@ -23,7 +23,7 @@ from shared.tracing import context_of, log_fields, span
 
 log = structlog.get_logger(__name__)
 
-OPEN_PREFIXES = ("/grpc.", "/lastframe.server.v1.SiteService/")
+OPEN_PREFIXES = ("/grpc.", "/lastframe.server.v1.SiteService/", "/lastframe.internal.")
 OPEN_METHODS = frozenset({"/lastframe.server.v1.ServerService/GetRoot", "/lastframe.server.v1.ServerService/GetHealth"})
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 TRACE_KEYS = ("x-request-id", "traceparent")

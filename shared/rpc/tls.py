@@ -1,4 +1,4 @@
-"""Mutual TLS for a service's port: its certificate, and the issuer of those that may call."""
+"""Mutual TLS between roles: a port's certificate and the issuer of those that may call, and a caller's."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def server_credentials(directory: Path) -> grpc.ServerCredentials:
         return grpc.ssl_server_certificate_configuration([pair], (directory / "ca.crt").read_bytes())
 
     return grpc.dynamic_ssl_server_credentials(read(), read, require_client_authentication=True)
+
+
+def channel_credentials(directory: Path) -> grpc.ChannelCredentials:
+    """Credentials for calls to such a port, from the same files.
+
+    Raises:
+        OSError: a file is missing.
+    """
+    return grpc.ssl_channel_credentials(
+        (directory / "ca.crt").read_bytes(), (directory / "tls.key").read_bytes(), (directory / "tls.crt").read_bytes()
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import grpc
 
 from shared.jobs.ledger import Ledger
+from shared.jobs.planner import PlanJob
 from shared.jobs.runner import Job
 from shared.rpc.submit import Submitter
 from shared.tasks import TaskKind
@@ -22,6 +23,7 @@ class Feature:
         service_names: full gRPC names that its api serves.
         register: adds its servicers to a server.
         jobs: what its workers run.
+        plans: what its workers foretell, for the same kinds.
         preload: modules of its media steps.
     """
 
@@ -29,4 +31,5 @@ class Feature:
     service_names: tuple[str, ...]
     register: Callable[[Submitter, Ledger, grpc.aio.Server], None]
     jobs: Mapping[TaskKind, Job] = field(default_factory=dict)
+    plans: Mapping[TaskKind, PlanJob] = field(default_factory=dict)
     preload: tuple[str, ...] = ()

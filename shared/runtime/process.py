@@ -18,13 +18,17 @@ import uvloop
 from shared.errors import ConfigurationError, LastFrameError
 from shared.jobs.sandbox import SandboxUnavailable
 from shared.jobs.sweeper import sweep_forever
-from shared.rpc.interceptor import Door
-from shared.rpc.keys import KeyRing
-from shared.rpc.server import RpcServer
 from shared.runtime.feature import Feature
 from shared.runtime.settings import Settings, load_settings
 from shared.runtime.telemetry import configure_logs, export_traces, serve_metrics
-from shared.runtime.wiring import Backends, WorkerRole, make_rpc_server, open_backends
+from shared.runtime.wiring import (
+    Backends,
+    WorkerRole,
+    make_remote_planner,
+    make_rpc_server,
+    make_worker_server,
+    open_backends,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +65,8 @@ async def _run(settings: Settings, feature: Feature | FeatureMaker, role: str) -
 
 async def _serve_api(settings: Settings, backends: Backends, feature: Feature, stop: asyncio.Event) -> int:
     address = f"{settings.rpc_bind_address}:{settings.rpc_port}"
-    server = make_rpc_server(settings, backends, [feature], address, exposed=True)
+    plan = make_remote_planner(settings, feature)
+    server = make_rpc_server(settings, backends, [feature], address, plan=plan, exposed=True)
     await server.start()
     log.info("serving", feature=feature.name, role="api", port=server.port)
     status = await _until(stop, sweep_forever(backends.ledger, backends.objects))
@@ -73,17 +78,15 @@ async def _serve_api(settings: Settings, backends: Backends, feature: Feature, s
 async def _serve_worker(settings: Settings, backends: Backends, feature: Feature, stop: asyncio.Event) -> int:
     worker = WorkerRole(settings, backends, [feature], worker=worker_name(feature.name, os.getpid()), threads=2)
     await worker.start()
-    health = RpcServer(
-        f"{settings.rpc_bind_address}:{settings.rpc_port}", Door(lambda: KeyRing(())), [], [f"{feature.name}.worker"]
-    )
-    await health.start()
-    log.info("serving", feature=feature.name, role="worker", worker=worker.worker, port=health.port)
+    server = make_worker_server(settings, feature, worker.plan)
+    await server.start()
+    log.info("serving", feature=feature.name, role="worker", worker=worker.worker, port=server.port)
     try:
         return await _work(settings, worker, stop)
     finally:
-        await health.set_serving(False)
+        await server.set_serving(False)
         await worker.stop()
-        await health.stop(0)
+        await server.stop(0)
 
 
 def worker_name(feature: str, pid: int) -> str:

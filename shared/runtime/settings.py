@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     bind_address: str = Field("127.0.0.1", description="the address that Envoy listens on")
     rpc_bind_address: str = Field("127.0.0.1", description="where a role's gRPC server listens, in production")
     rpc_port: int = Field(50051, ge=0, le=65535, description="its port; 0 picks a free one")
+    planner_address: str = Field(
+        "", description="an api's dry runs: host:port of the feature's workers, comma-separated; {feature} stands in"
+    )
     tls_dir: Path | None = Field(None, description="tls.crt, tls.key, ca.crt: an api's calls need mutual TLS")
     health_port: int = Field(0, ge=0, le=65535, description="an api's health without TLS, for probes; 0 for none")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus metrics of this process; 0 for none")
@@ -48,6 +51,7 @@ class Settings(BaseSettings):
     max_watches_per_key: int = Field(500, ge=0, description="event streams of one key at once, a process; 0: no limit")
     max_concurrent_tasks: int = Field(10, ge=1, le=1000, description="jobs at once; others wait")
     worker_slots: int = Field(0, ge=0, description="jobs at once in one worker process; 0: max_concurrent_tasks")
+    max_plans: int = Field(4, ge=0, description="plans of dry runs at once in one worker process")
     max_input_bytes: int = Field(500 * 1024 * 1024, ge=1, description="of one source or upload")
     max_duration_seconds: float = Field(600.0, gt=0, description="of one video")
     job_deadline_seconds: float = Field(900.0, gt=0, description="from a worker's claim to the job's end")

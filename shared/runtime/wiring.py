@@ -19,15 +19,17 @@ from shared.errors import ConfigurationError
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobLimits
 from shared.jobs.ledger import Ledger
+from shared.jobs.planner import PLAN_MEMORY_BYTES, PLAN_SECONDS, Planner, PlannerSettings
 from shared.jobs.runner import Runner, RunnerSettings
 from shared.jobs.sweeper import sweep_forever
 from shared.jobs.webhooks import WebhookDelivery
 from shared.media.step import Accelerators
-from shared.ports import GpuMeter, ObjectStore, SourceOpener, WebhookSender
+from shared.ports import GpuMeter, ObjectStore, PlanMaker, SourceOpener, WebhookSender
 from shared.rpc.interceptor import Door
 from shared.rpc.key_file import KeyFile
 from shared.rpc.keys import KeyRing, digest
 from shared.rpc.limits import RateLimit, TaskLimit
+from shared.rpc.plans import PLANS_SERVICE, PlansService, RemotePlanner
 from shared.rpc.server import RpcServer
 from shared.rpc.submit import Submitter
 from shared.runtime.accelerators import export_utilization, find_accelerators
@@ -103,29 +105,59 @@ async def open_backends(settings: Settings) -> AsyncIterator[Backends]:
 
 
 def make_rpc_server(
-    settings: Settings, backends: Backends, features: Sequence[Feature], address: str, *, exposed: bool = False
+    settings: Settings,
+    backends: Backends,
+    features: Sequence[Feature],
+    address: str,
+    *,
+    plan: PlanMaker | None,
+    exposed: bool = False,
 ) -> RpcServer:
     """The api role of these features.
 
     Args:
+        plan: what makes the plans of dry runs.
         exposed: other hosts call it, so LASTFRAME_TLS_DIR and LASTFRAME_HEALTH_PORT count.
 
     Raises:
         ConfigurationError: no API key, or a key file that cannot be read.
     """
-    health = f"{settings.rpc_bind_address}:{settings.health_port}" if exposed and settings.health_port else None
     ledger = backends.ledger
     accept = TaskLimit(settings.max_tasks_per_key, ledger.store.unfinished, ledger.submit)
     rate = RateLimit(ledger.live.take, settings.rate_limit_per_second, settings.rate_limit_burst)
-    submitter = Submitter(accept, backends.policy)
+    submitter = Submitter(accept, backends.policy, plan)
     return RpcServer(
         address,
         Door(key_source(settings), rate),
         [partial(feature.register, submitter, ledger) for feature in features],
         [name for feature in features for name in feature.service_names],
         tls_directory=settings.tls_dir if exposed else None,
-        health_address=health,
+        health_address=_health_address(settings) if exposed else None,
     )
+
+
+def make_remote_planner(settings: Settings, feature: Feature) -> PlanMaker | None:
+    """The workers of this feature, as LASTFRAME_PLANNER_ADDRESS names them; None where it does not."""
+    if not settings.planner_address or not feature.jobs:
+        return None
+    address = settings.planner_address.replace("{feature}", feature.name)
+    return RemotePlanner(address, deadline_seconds=PLAN_SECONDS, tls_directory=settings.tls_dir)
+
+
+def make_worker_server(settings: Settings, feature: Feature, plan: PlanMaker) -> RpcServer:
+    """A worker's health, and its plans for the api role of the same feature."""
+    return RpcServer(
+        f"{settings.rpc_bind_address}:{settings.rpc_port}",
+        Door(lambda: KeyRing(())),
+        [PlansService(plan).register],
+        [f"{feature.name}.worker", PLANS_SERVICE],
+        tls_directory=settings.tls_dir,
+        health_address=_health_address(settings),
+    )
+
+
+def _health_address(settings: Settings) -> str | None:
+    return f"{settings.rpc_bind_address}:{settings.health_port}" if settings.health_port else None
 
 
 def make_media_server(settings: Settings) -> MediaServer:
@@ -154,11 +186,14 @@ def key_source(settings: Settings) -> Callable[[], KeyRing]:
 
 
 class WorkerRole:
-    """Runs these features' jobs, delivers webhooks, repairs what crashes left.
+    """Runs these features' jobs, makes their plans, delivers webhooks, repairs what crashes left.
 
     Args:
         worker: this process's name in leases.
         threads: of one decoder child.
+
+    Attributes:
+        plan: makes plans once it has started.
     """
 
     def __init__(
@@ -178,13 +213,25 @@ class WorkerRole:
             deadline_seconds=settings.job_deadline_seconds,
             threads=threads,
         )
+        scratch_root = settings.data_dir.absolute() / "scratch" / worker
+        self.plan = Planner(
+            {kind: plan for feature in features for kind, plan in feature.plans.items()},
+            PlannerSettings(
+                scratch_root,
+                replace(limits, deadline_seconds=PLAN_SECONDS, memory_bytes=PLAN_MEMORY_BYTES),
+                settings.max_plans,
+            ),
+            opener=backends.opener,
+            children=self._children,
+            objects=backends.objects,
+        )
         self._runner = Runner(
             backends.ledger,
             {kind: job for feature in features for kind, job in feature.jobs.items()},
             RunnerSettings(
                 worker=worker,
                 slots=settings.worker_slots or settings.max_concurrent_tasks,
-                scratch_root=settings.data_dir.absolute() / "scratch" / worker,
+                scratch_root=scratch_root,
                 limits=limits,
             ),
             opener=backends.opener,

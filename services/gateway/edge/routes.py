@@ -79,7 +79,7 @@ def _rpc_route(rpc: Rpc) -> Json:
     elif rpc.is_read:
         route |= {"timeout": "${READ_TIMEOUT:-10s}", "idle_timeout": "30s", "retry_policy": _READ_RETRIES}
     else:
-        route |= {"timeout": "${SUBMIT_TIMEOUT:-10s}", "idle_timeout": "30s"}  # the virtual host's safe retries
+        route |= {"timeout": "${SUBMIT_TIMEOUT:-25s}", "idle_timeout": "30s"}  # the virtual host's safe retries
     # Native gRPC is not buffered: the service's own message limit answers RESOURCE_EXHAUSTED.
     return {
         "match": {"path": rpc.grpc_path, "grpc": {}},

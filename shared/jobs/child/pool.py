@@ -99,6 +99,7 @@ class ChildPool:
         arguments: Mapping[str, Any],
         scratch: Path,
         deadline_seconds: float,
+        memory_limit_bytes: int | None = None,
         on_progress: Progress = no_progress,
         **context_fields: Any,
     ) -> R:
@@ -110,6 +111,7 @@ class ChildPool:
                 step sees as `ByteSource`s.
             scratch: the job's own directory: all that the step may write.
             deadline_seconds: from now to the result.
+            memory_limit_bytes: where it is less than the pool's.
             on_progress: called in the event loop.
             context_fields: the further fields of `StepContext`: `threads`, `accelerator`, the limits.
 
@@ -129,7 +131,7 @@ class ChildPool:
         order = {
             "sources": [describe(source) for source in sources],
             "code": _code_directories((*self._preload, __name__, step.__module__)),
-            "memory_bytes": self._memory_limit_bytes,
+            "memory_bytes": min(self._memory_limit_bytes, memory_limit_bytes or self._memory_limit_bytes),
             "file_bytes": self._file_limit_bytes,
             "deadline_seconds": deadline_seconds,
             "sandbox": self._sandbox,

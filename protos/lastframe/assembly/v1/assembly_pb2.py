@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from lastframe.tasks.v1 import tasks_pb2 as lastframe_dot_tasks_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastframe/assembly/v1/assembly.proto\x12\x15lastframe.assembly.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\xd3\x02\n\x14\x41ssembleMovieRequest\x12\x1f\n\nproject_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80\x02\xc8\x01\x01\x12\x43\n\x0cscene_videos\x18\x02 \x03(\x0b\x32!.lastframe.assembly.v1.SceneVideoB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12@\n\x0cmaster_audio\x18\x03 \x01(\x0b\x32\".lastframe.assembly.v1.MasterAudioB\x06\xbaH\x03\xc8\x01\x01\x12K\n\x0foutput_settings\x18\x04 \x01(\x0b\x32-.lastframe.assembly.v1.AssemblyOutputSettingsH\x00\x88\x01\x01\x12\"\n\x0bwebhook_url\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x01\x88\x01\x01\x42\x12\n\x10_output_settingsB\x0e\n\x0c_webhook_url\"\xe7\x01\n\nSceneVideo\x12\x1f\n\x08scene_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02H\x00\x88\x01\x01\x12\x1e\n\tvideo_url\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12(\n\x0fsequence_number\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x00\xc8\x01\x01H\x01\x88\x01\x01\x12\x37\n\x11\x65xpected_duration\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00H\x02\x88\x01\x01\x42\x0b\n\t_scene_idB\x12\n\x10_sequence_numberB\x14\n\x12_expected_duration\"|\n\x0bMasterAudio\x12\x1e\n\taudio_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\x37\n\x11\x65xpected_duration\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x42\x14\n\x12_expected_duration\"\xdd\x02\n\x16\x41ssemblyOutputSettings\x12.\n\x07quality\x18\x01 \x01(\tB\x18\xbaH\x15r\x13R\x03lowR\x06mediumR\x04highH\x00\x88\x01\x01\x12\x1f\n\x06\x66ormat\x18\x02 \x01(\tB\n\xbaH\x07r\x05R\x03mp4H\x01\x88\x01\x01\x12\x44\n\nresolution\x18\x03 \x01(\tB+\xbaH(r&R\x06sourceR\x04\x34\x38\x30pR\x04\x37\x32\x30pR\x05\x31\x30\x38\x30pR\x05\x31\x34\x34\x30pR\x02\x34kH\x02\x88\x01\x01\x12\x1a\n\rinclude_audio\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x44\n\x0f\x61udio_sync_mode\x18\x05 \x01(\tB&\xbaH#r!R\x0estretch_to_fitR\x04trimR\x03padR\x04noneH\x04\x88\x01\x01\x42\n\n\x08_qualityB\t\n\x07_formatB\r\n\x0b_resolutionB\x10\n\x0e_include_audioB\x12\n\x10_audio_sync_mode\"l\n\x10\x41ssemblyAccepted\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12!\n\x19\x65stimated_processing_time\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_scenes\x18\x04 \x01(\x05\"1\n\x12GetAssemblyRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x32\xa0\x02\n\x0f\x41ssemblyService\x12\x8e\x01\n\rAssembleMovie\x12+.lastframe.assembly.v1.AssembleMovieRequest\x1a\'.lastframe.assembly.v1.AssemblyAccepted\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/video/assemble-movie:\x01*\x12|\n\x0bGetAssembly\x12).lastframe.assembly.v1.GetAssemblyRequest\x1a\x18.lastframe.tasks.v1.Task\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/video/assembly/{task_id}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$lastframe/assembly/v1/assembly.proto\x12\x15lastframe.assembly.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\xf5\x02\n\x14\x41ssembleMovieRequest\x12\x1f\n\nproject_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80\x02\xc8\x01\x01\x12\x43\n\x0cscene_videos\x18\x02 \x03(\x0b\x32!.lastframe.assembly.v1.SceneVideoB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x14\x12@\n\x0cmaster_audio\x18\x03 \x01(\x0b\x32\".lastframe.assembly.v1.MasterAudioB\x06\xbaH\x03\xc8\x01\x01\x12K\n\x0foutput_settings\x18\x04 \x01(\x0b\x32-.lastframe.assembly.v1.AssemblyOutputSettingsH\x00\x88\x01\x01\x12\"\n\x0bwebhook_url\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x01\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x06 \x01(\x08H\x02\x88\x01\x01\x42\x12\n\x10_output_settingsB\x0e\n\x0c_webhook_urlB\n\n\x08_dry_run\"\xe7\x01\n\nSceneVideo\x12\x1f\n\x08scene_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02H\x00\x88\x01\x01\x12\x1e\n\tvideo_url\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12(\n\x0fsequence_number\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x00\xc8\x01\x01H\x01\x88\x01\x01\x12\x37\n\x11\x65xpected_duration\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00H\x02\x88\x01\x01\x42\x0b\n\t_scene_idB\x12\n\x10_sequence_numberB\x14\n\x12_expected_duration\"|\n\x0bMasterAudio\x12\x1e\n\taudio_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\x37\n\x11\x65xpected_duration\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x18\xf5@)\x00\x00\x00\x00\x00\x00\x00\x00H\x00\x88\x01\x01\x42\x14\n\x12_expected_duration\"\xdd\x02\n\x16\x41ssemblyOutputSettings\x12.\n\x07quality\x18\x01 \x01(\tB\x18\xbaH\x15r\x13R\x03lowR\x06mediumR\x04highH\x00\x88\x01\x01\x12\x1f\n\x06\x66ormat\x18\x02 \x01(\tB\n\xbaH\x07r\x05R\x03mp4H\x01\x88\x01\x01\x12\x44\n\nresolution\x18\x03 \x01(\tB+\xbaH(r&R\x06sourceR\x04\x34\x38\x30pR\x04\x37\x32\x30pR\x05\x31\x30\x38\x30pR\x05\x31\x34\x34\x30pR\x02\x34kH\x02\x88\x01\x01\x12\x1a\n\rinclude_audio\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x44\n\x0f\x61udio_sync_mode\x18\x05 \x01(\tB&\xbaH#r!R\x0estretch_to_fitR\x04trimR\x03padR\x04noneH\x04\x88\x01\x01\x42\n\n\x08_qualityB\t\n\x07_formatB\r\n\x0b_resolutionB\x10\n\x0e_include_audioB\x12\n\x10_audio_sync_mode\"\xb2\x01\n\x10\x41ssemblyAccepted\x12\x14\n\x07task_id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x0e\n\x06status\x18\x02 \x01(\t\x12!\n\x19\x65stimated_processing_time\x18\x03 \x01(\x05\x12\x14\n\x0ctotal_scenes\x18\x04 \x01(\x05\x12*\n\x04plan\x18\x05 \x01(\x0b\x32\x17.google.protobuf.StructH\x01\x88\x01\x01\x42\n\n\x08_task_idB\x07\n\x05_plan\"1\n\x12GetAssemblyRequest\x12\x1b\n\x07task_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x32\xa0\x02\n\x0f\x41ssemblyService\x12\x8e\x01\n\rAssembleMovie\x12+.lastframe.assembly.v1.AssembleMovieRequest\x1a\'.lastframe.assembly.v1.AssemblyAccepted\"\'\x82\xd3\xe4\x93\x02!\"\x1c/api/v1/video/assemble-movie:\x01*\x12|\n\x0bGetAssembly\x12).lastframe.assembly.v1.GetAssemblyRequest\x1a\x18.lastframe.tasks.v1.Task\"(\x82\xd3\xe4\x93\x02\"\x12 /api/v1/video/assembly/{task_id}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,18 +69,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSEMBLYSERVICE'].methods_by_name['AssembleMovie']._serialized_options = b'\202\323\344\223\002!\"\034/api/v1/video/assemble-movie:\001*'
   _globals['_ASSEMBLYSERVICE'].methods_by_name['GetAssembly']._loaded_options = None
   _globals['_ASSEMBLYSERVICE'].methods_by_name['GetAssembly']._serialized_options = b'\202\323\344\223\002\"\022 /api/v1/video/assembly/{task_id}'
-  _globals['_ASSEMBLEMOVIEREQUEST']._serialized_start=155
-  _globals['_ASSEMBLEMOVIEREQUEST']._serialized_end=494
-  _globals['_SCENEVIDEO']._serialized_start=497
-  _globals['_SCENEVIDEO']._serialized_end=728
-  _globals['_MASTERAUDIO']._serialized_start=730
-  _globals['_MASTERAUDIO']._serialized_end=854
-  _globals['_ASSEMBLYOUTPUTSETTINGS']._serialized_start=857
-  _globals['_ASSEMBLYOUTPUTSETTINGS']._serialized_end=1206
-  _globals['_ASSEMBLYACCEPTED']._serialized_start=1208
-  _globals['_ASSEMBLYACCEPTED']._serialized_end=1316
-  _globals['_GETASSEMBLYREQUEST']._serialized_start=1318
-  _globals['_GETASSEMBLYREQUEST']._serialized_end=1367
-  _globals['_ASSEMBLYSERVICE']._serialized_start=1370
-  _globals['_ASSEMBLYSERVICE']._serialized_end=1658
+  _globals['_ASSEMBLEMOVIEREQUEST']._serialized_start=185
+  _globals['_ASSEMBLEMOVIEREQUEST']._serialized_end=558
+  _globals['_SCENEVIDEO']._serialized_start=561
+  _globals['_SCENEVIDEO']._serialized_end=792
+  _globals['_MASTERAUDIO']._serialized_start=794
+  _globals['_MASTERAUDIO']._serialized_end=918
+  _globals['_ASSEMBLYOUTPUTSETTINGS']._serialized_start=921
+  _globals['_ASSEMBLYOUTPUTSETTINGS']._serialized_end=1270
+  _globals['_ASSEMBLYACCEPTED']._serialized_start=1273
+  _globals['_ASSEMBLYACCEPTED']._serialized_end=1451
+  _globals['_GETASSEMBLYREQUEST']._serialized_start=1453
+  _globals['_GETASSEMBLYREQUEST']._serialized_end=1502
+  _globals['_ASSEMBLYSERVICE']._serialized_start=1505
+  _globals['_ASSEMBLYSERVICE']._serialized_end=1793
 # @@protoc_insertion_point(module_scope)

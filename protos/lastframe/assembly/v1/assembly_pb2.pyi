@@ -1,5 +1,6 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from lastframe.tasks.v1 import tasks_pb2 as _tasks_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -10,18 +11,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AssembleMovieRequest(_message.Message):
-    __slots__ = ("project_id", "scene_videos", "master_audio", "output_settings", "webhook_url")
+    __slots__ = ("project_id", "scene_videos", "master_audio", "output_settings", "webhook_url", "dry_run")
     PROJECT_ID_FIELD_NUMBER: _ClassVar[int]
     SCENE_VIDEOS_FIELD_NUMBER: _ClassVar[int]
     MASTER_AUDIO_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SETTINGS_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     project_id: str
     scene_videos: _containers.RepeatedCompositeFieldContainer[SceneVideo]
     master_audio: MasterAudio
     output_settings: AssemblyOutputSettings
     webhook_url: str
-    def __init__(self, project_id: _Optional[str] = ..., scene_videos: _Optional[_Iterable[_Union[SceneVideo, _Mapping]]] = ..., master_audio: _Optional[_Union[MasterAudio, _Mapping]] = ..., output_settings: _Optional[_Union[AssemblyOutputSettings, _Mapping]] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, project_id: _Optional[str] = ..., scene_videos: _Optional[_Iterable[_Union[SceneVideo, _Mapping]]] = ..., master_audio: _Optional[_Union[MasterAudio, _Mapping]] = ..., output_settings: _Optional[_Union[AssemblyOutputSettings, _Mapping]] = ..., webhook_url: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class SceneVideo(_message.Message):
     __slots__ = ("scene_id", "video_url", "sequence_number", "expected_duration")
@@ -58,16 +61,18 @@ class AssemblyOutputSettings(_message.Message):
     def __init__(self, quality: _Optional[str] = ..., format: _Optional[str] = ..., resolution: _Optional[str] = ..., include_audio: _Optional[bool] = ..., audio_sync_mode: _Optional[str] = ...) -> None: ...
 
 class AssemblyAccepted(_message.Message):
-    __slots__ = ("task_id", "status", "estimated_processing_time", "total_scenes")
+    __slots__ = ("task_id", "status", "estimated_processing_time", "total_scenes", "plan")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_PROCESSING_TIME_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SCENES_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: str
     estimated_processing_time: int
     total_scenes: int
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., estimated_processing_time: _Optional[int] = ..., total_scenes: _Optional[int] = ...) -> None: ...
+    plan: _struct_pb2.Struct
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., estimated_processing_time: _Optional[int] = ..., total_scenes: _Optional[int] = ..., plan: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class GetAssemblyRequest(_message.Message):
     __slots__ = ("task_id",)

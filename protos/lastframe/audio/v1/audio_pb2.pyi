@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StitchAudioRequest(_message.Message):
-    __slots__ = ("audio_urls", "webhook_url", "output_format", "sample_rate", "channels", "bitrate", "normalize_lufs", "declick")
+    __slots__ = ("audio_urls", "webhook_url", "output_format", "sample_rate", "channels", "bitrate", "normalize_lufs", "declick", "dry_run")
     AUDIO_URLS_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class StitchAudioRequest(_message.Message):
     BITRATE_FIELD_NUMBER: _ClassVar[int]
     NORMALIZE_LUFS_FIELD_NUMBER: _ClassVar[int]
     DECLICK_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     audio_urls: _containers.RepeatedScalarFieldContainer[str]
     webhook_url: str
     output_format: str
@@ -27,10 +28,11 @@ class StitchAudioRequest(_message.Message):
     bitrate: int
     normalize_lufs: float
     declick: bool
-    def __init__(self, audio_urls: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ..., output_format: _Optional[str] = ..., sample_rate: _Optional[int] = ..., channels: _Optional[int] = ..., bitrate: _Optional[int] = ..., normalize_lufs: _Optional[float] = ..., declick: _Optional[bool] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, audio_urls: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ..., output_format: _Optional[str] = ..., sample_rate: _Optional[int] = ..., channels: _Optional[int] = ..., bitrate: _Optional[int] = ..., normalize_lufs: _Optional[float] = ..., declick: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class MixMusicTrackRequest(_message.Message):
-    __slots__ = ("video_url", "music_url", "webhook_url", "duck_db", "attack_seconds", "release_seconds", "hold_seconds", "music_lufs", "fade_in_seconds", "fade_out_seconds", "music_offset_seconds", "original_volume_db", "music_volume_db")
+    __slots__ = ("video_url", "music_url", "webhook_url", "duck_db", "attack_seconds", "release_seconds", "hold_seconds", "music_lufs", "fade_in_seconds", "fade_out_seconds", "music_offset_seconds", "original_volume_db", "music_volume_db", "dry_run")
     VIDEO_URL_FIELD_NUMBER: _ClassVar[int]
     MUSIC_URL_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +46,7 @@ class MixMusicTrackRequest(_message.Message):
     MUSIC_OFFSET_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ORIGINAL_VOLUME_DB_FIELD_NUMBER: _ClassVar[int]
     MUSIC_VOLUME_DB_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     video_url: str
     music_url: str
     webhook_url: str
@@ -57,4 +60,5 @@ class MixMusicTrackRequest(_message.Message):
     music_offset_seconds: float
     original_volume_db: float
     music_volume_db: float
-    def __init__(self, video_url: _Optional[str] = ..., music_url: _Optional[str] = ..., webhook_url: _Optional[str] = ..., duck_db: _Optional[float] = ..., attack_seconds: _Optional[float] = ..., release_seconds: _Optional[float] = ..., hold_seconds: _Optional[float] = ..., music_lufs: _Optional[float] = ..., fade_in_seconds: _Optional[float] = ..., fade_out_seconds: _Optional[float] = ..., music_offset_seconds: _Optional[float] = ..., original_volume_db: _Optional[float] = ..., music_volume_db: _Optional[float] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, video_url: _Optional[str] = ..., music_url: _Optional[str] = ..., webhook_url: _Optional[str] = ..., duck_db: _Optional[float] = ..., attack_seconds: _Optional[float] = ..., release_seconds: _Optional[float] = ..., hold_seconds: _Optional[float] = ..., music_lufs: _Optional[float] = ..., fade_in_seconds: _Optional[float] = ..., fade_out_seconds: _Optional[float] = ..., music_offset_seconds: _Optional[float] = ..., original_volume_db: _Optional[float] = ..., music_volume_db: _Optional[float] = ..., dry_run: _Optional[bool] = ...) -> None: ...

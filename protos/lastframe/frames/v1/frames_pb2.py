@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from lastframe.tasks.v1 import tasks_pb2 as lastframe_dot_tasks_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/frames/v1/frames.proto\x12\x13lastframe.frames.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\xe3\x01\n\x17\x45xtractLastFrameRequest\x12\x1e\n\tvideo_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12\x36\n\x0cimage_format\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16R\x03jpgR\x04jpegR\x03pngR\x04webpH\x01\x88\x01\x01\x12\x1f\n\x07quality\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x02\x88\x01\x01\x42\x0e\n\x0c_webhook_urlB\x0f\n\r_image_formatB\n\n\x08_quality2\x8f\x01\n\rFramesService\x12~\n\x10\x45xtractLastFrame\x12,.lastframe.frames.v1.ExtractLastFrameRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/process:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/frames/v1/frames.proto\x12\x13lastframe.frames.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\x85\x02\n\x17\x45xtractLastFrameRequest\x12\x1e\n\tvideo_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12\x36\n\x0cimage_format\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16R\x03jpgR\x04jpegR\x03pngR\x04webpH\x01\x88\x01\x01\x12\x1f\n\x07quality\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x01H\x02\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x05 \x01(\x08H\x03\x88\x01\x01\x42\x0e\n\x0c_webhook_urlB\x0f\n\r_image_formatB\n\n\x08_qualityB\n\n\x08_dry_run2\x8f\x01\n\rFramesService\x12~\n\x10\x45xtractLastFrame\x12,.lastframe.frames.v1.ExtractLastFrameRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/v1/process:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAMESSERVICE'].methods_by_name['ExtractLastFrame']._loaded_options = None
   _globals['_FRAMESSERVICE'].methods_by_name['ExtractLastFrame']._serialized_options = b'\202\323\344\223\002\024\"\017/api/v1/process:\001*'
   _globals['_EXTRACTLASTFRAMEREQUEST']._serialized_start=149
-  _globals['_EXTRACTLASTFRAMEREQUEST']._serialized_end=376
-  _globals['_FRAMESSERVICE']._serialized_start=379
-  _globals['_FRAMESSERVICE']._serialized_end=522
+  _globals['_EXTRACTLASTFRAMEREQUEST']._serialized_end=410
+  _globals['_FRAMESSERVICE']._serialized_start=413
+  _globals['_FRAMESSERVICE']._serialized_end=556
 # @@protoc_insertion_point(module_scope)

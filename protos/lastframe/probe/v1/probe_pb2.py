@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from lastframe.tasks.v1 import tasks_pb2 as lastframe_dot_tasks_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastframe/probe/v1/probe.proto\x12\x12lastframe.probe.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"j\n\x14MeasureLengthRequest\x12\x1e\n\tmedia_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x42\x0e\n\x0c_webhook_url2\x86\x01\n\x0cProbeService\x12v\n\rMeasureLength\x12(.lastframe.probe.v1.MeasureLengthRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/length:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elastframe/probe/v1/probe.proto\x12\x12lastframe.probe.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\x8c\x01\n\x14MeasureLengthRequest\x12\x1e\n\tmedia_url\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\x18\x80 \xc8\x01\x01\x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x03 \x01(\x08H\x01\x88\x01\x01\x42\x0e\n\x0c_webhook_urlB\n\n\x08_dry_run2\x86\x01\n\x0cProbeService\x12v\n\rMeasureLength\x12(.lastframe.probe.v1.MeasureLengthRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/length:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEASURELENGTHREQUEST'].fields_by_name['webhook_url']._serialized_options = b'\272H\005r\003\030\200 '
   _globals['_PROBESERVICE'].methods_by_name['MeasureLength']._loaded_options = None
   _globals['_PROBESERVICE'].methods_by_name['MeasureLength']._serialized_options = b'\202\323\344\223\002\023\"\016/api/v1/length:\001*'
-  _globals['_MEASURELENGTHREQUEST']._serialized_start=145
-  _globals['_MEASURELENGTHREQUEST']._serialized_end=251
-  _globals['_PROBESERVICE']._serialized_start=254
-  _globals['_PROBESERVICE']._serialized_end=388
+  _globals['_MEASURELENGTHREQUEST']._serialized_start=146
+  _globals['_MEASURELENGTHREQUEST']._serialized_end=286
+  _globals['_PROBESERVICE']._serialized_start=289
+  _globals['_PROBESERVICE']._serialized_end=423
 # @@protoc_insertion_point(module_scope)

@@ -8,9 +8,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class MeasureLengthRequest(_message.Message):
-    __slots__ = ("media_url", "webhook_url")
+    __slots__ = ("media_url", "webhook_url", "dry_run")
     MEDIA_URL_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     media_url: str
     webhook_url: str
-    def __init__(self, media_url: _Optional[str] = ..., webhook_url: _Optional[str] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, media_url: _Optional[str] = ..., webhook_url: _Optional[str] = ..., dry_run: _Optional[bool] = ...) -> None: ...

@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from lastframe.tasks.v1 import tasks_pb2 as lastframe_dot_tasks_dot_v1_dot_tasks__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/stitch/v1/stitch.proto\x12\x13lastframe.stitch.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\x90\x02\n\x13StitchVideosRequest\x12\'\n\nvideo_urls\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x02\x10\n\"\x07r\x05\x10\x01\x18\x80 \x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12\x32\n\x08strategy\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16R\x04\x61utoR\x04\x63opyR\x08reencodeH\x01\x88\x01\x01\x12G\n\x0foutput_settings\x18\x04 \x01(\x0b\x32).lastframe.stitch.v1.StitchOutputSettingsH\x02\x88\x01\x01\x42\x0e\n\x0c_webhook_urlB\x0b\n\t_strategyB\x12\n\x10_output_settings\"\x87\x02\n\x14StitchOutputSettings\x12\x63\n\nresolution\x18\x01 \x01(\tBJ\xbaHGrE2C^(source|480p|720p|1080p|1440p|4k|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$H\x00\x88\x01\x01\x12\x30\n\nframe_rate\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00^@)\x00\x00\x00\x00\x00\x00\xf0?H\x01\x88\x01\x01\x12.\n\x07quality\x18\x03 \x01(\tB\x18\xbaH\x15r\x13R\x03lowR\x06mediumR\x04highH\x02\x88\x01\x01\x42\r\n\x0b_resolutionB\r\n\x0b_frame_rateB\n\n\x08_quality2\x86\x01\n\rStitchService\x12u\n\x0cStitchVideos\x12(.lastframe.stitch.v1.StitchVideosRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/stitch:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/stitch/v1/stitch.proto\x12\x13lastframe.stitch.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1elastframe/tasks/v1/tasks.proto\"\xb2\x02\n\x13StitchVideosRequest\x12\'\n\nvideo_urls\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x02\x10\n\"\x07r\x05\x10\x01\x18\x80 \x12\"\n\x0bwebhook_url\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12\x32\n\x08strategy\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16R\x04\x61utoR\x04\x63opyR\x08reencodeH\x01\x88\x01\x01\x12G\n\x0foutput_settings\x18\x04 \x01(\x0b\x32).lastframe.stitch.v1.StitchOutputSettingsH\x02\x88\x01\x01\x12\x14\n\x07\x64ry_run\x18\x05 \x01(\x08H\x03\x88\x01\x01\x42\x0e\n\x0c_webhook_urlB\x0b\n\t_strategyB\x12\n\x10_output_settingsB\n\n\x08_dry_run\"\x87\x02\n\x14StitchOutputSettings\x12\x63\n\nresolution\x18\x01 \x01(\tBJ\xbaHGrE2C^(source|480p|720p|1080p|1440p|4k|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$H\x00\x88\x01\x01\x12\x30\n\nframe_rate\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00^@)\x00\x00\x00\x00\x00\x00\xf0?H\x01\x88\x01\x01\x12.\n\x07quality\x18\x03 \x01(\tB\x18\xbaH\x15r\x13R\x03lowR\x06mediumR\x04highH\x02\x88\x01\x01\x42\r\n\x0b_resolutionB\r\n\x0b_frame_rateB\n\n\x08_quality2\x86\x01\n\rStitchService\x12u\n\x0cStitchVideos\x12(.lastframe.stitch.v1.StitchVideosRequest\x1a .lastframe.tasks.v1.TaskAccepted\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/stitch:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STITCHSERVICE'].methods_by_name['StitchVideos']._loaded_options = None
   _globals['_STITCHSERVICE'].methods_by_name['StitchVideos']._serialized_options = b'\202\323\344\223\002\023\"\016/api/v1/stitch:\001*'
   _globals['_STITCHVIDEOSREQUEST']._serialized_start=149
-  _globals['_STITCHVIDEOSREQUEST']._serialized_end=421
-  _globals['_STITCHOUTPUTSETTINGS']._serialized_start=424
-  _globals['_STITCHOUTPUTSETTINGS']._serialized_end=687
-  _globals['_STITCHSERVICE']._serialized_start=690
-  _globals['_STITCHSERVICE']._serialized_end=824
+  _globals['_STITCHVIDEOSREQUEST']._serialized_end=455
+  _globals['_STITCHOUTPUTSETTINGS']._serialized_start=458
+  _globals['_STITCHOUTPUTSETTINGS']._serialized_end=721
+  _globals['_STITCHSERVICE']._serialized_start=724
+  _globals['_STITCHSERVICE']._serialized_end=858
 # @@protoc_insertion_point(module_scope)

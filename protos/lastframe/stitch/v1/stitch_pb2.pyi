@@ -10,16 +10,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StitchVideosRequest(_message.Message):
-    __slots__ = ("video_urls", "webhook_url", "strategy", "output_settings")
+    __slots__ = ("video_urls", "webhook_url", "strategy", "output_settings", "dry_run")
     VIDEO_URLS_FIELD_NUMBER: _ClassVar[int]
     WEBHOOK_URL_FIELD_NUMBER: _ClassVar[int]
     STRATEGY_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
     video_urls: _containers.RepeatedScalarFieldContainer[str]
     webhook_url: str
     strategy: str
     output_settings: StitchOutputSettings
-    def __init__(self, video_urls: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ..., strategy: _Optional[str] = ..., output_settings: _Optional[_Union[StitchOutputSettings, _Mapping]] = ...) -> None: ...
+    dry_run: bool
+    def __init__(self, video_urls: _Optional[_Iterable[str]] = ..., webhook_url: _Optional[str] = ..., strategy: _Optional[str] = ..., output_settings: _Optional[_Union[StitchOutputSettings, _Mapping]] = ..., dry_run: _Optional[bool] = ...) -> None: ...
 
 class StitchOutputSettings(_message.Message):
     __slots__ = ("resolution", "frame_rate", "quality")

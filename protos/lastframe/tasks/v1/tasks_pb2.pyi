@@ -13,14 +13,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TaskAccepted(_message.Message):
-    __slots__ = ("task_id", "status", "message")
+    __slots__ = ("task_id", "status", "message", "plan")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     status: str
     message: str
-    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    plan: _struct_pb2.Struct
+    def __init__(self, task_id: _Optional[str] = ..., status: _Optional[str] = ..., message: _Optional[str] = ..., plan: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("task_id", "status", "kind", "project_id", "video_url", "video_urls", "audio_urls", "music_url", "media_url", "image_url", "video_result_url", "audio_result_url", "full_video_url", "video_only_url", "audio_only_url", "created_at", "updated_at", "started_at", "completed_at", "phase", "progress", "error", "error_message", "error_input", "attempt", "retries", "retry_of", "expires_at", "webhook", "metadata")
