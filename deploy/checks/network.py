@@ -176,6 +176,8 @@ def must_work(objects: list[Object]) -> Iterator[Flow]:
     for edge in edges:
         yield Flow(GATEWAY, edge, HTTP)
         yield from (Flow(edge, api, RPC) for api in apis)
+    for worker in _of(ends, "worker"):
+        yield from (Flow(api, worker, RPC) for api in apis if api.labels.get(NAME) == worker.labels.get(NAME))
     for end in [*apis, *workers]:
         for name, port in BACKEND_PORTS.items():
             backends = _backend(ends, name)
@@ -217,11 +219,14 @@ def must_not_work(objects: list[Object]) -> Iterator[Flow]:
         yield Flow(end, NEWCOMER, 80)
     for other in [PUBLIC[0], INSIDE[0], *apis, *stores]:
         yield Flow(NEWCOMER, other, 80)
-    # Nobody calls a worker, and a worker calls nobody of ours but the backends.
+    # Only apis call workers, for plans, and a worker calls nobody of ours but the backends.
+    gateways = [api for api in apis if api.labels.get(NAME) == "gateway"]
     for worker in workers:
-        yield from (Flow(end, worker, RPC) for end in [*edges, *apis, *workers, GATEWAY, STRANGER])
+        yield from (Flow(end, worker, RPC) for end in [*edges, *gateways, *workers, GATEWAY, STRANGER])
         yield from (Flow(worker, api, RPC) for api in apis)
         yield from (Flow(worker, edge, HTTP) for edge in edges)
+    for worker in _of(ends, "gpu-worker"):
+        yield from (Flow(api, worker, RPC) for api in apis)
     for end in edges:
         yield Flow(end, OBJECT_STORE, 443)
     for api in apis:

@@ -20,6 +20,7 @@ from deploy.checks.objects import (
 from deploy.checks.tools import ROOT
 from services.gateway.edge.render import render
 from shared.backends.rabbit_topology import CONSUMER_TIMEOUT_MILLISECONDS, FEATURES, queue_name
+from shared.jobs.planner import PLAN_MEMORY_BYTES
 from shared.runtime.process import RPC_GRACE_SECONDS
 from shared.runtime.settings import Settings
 
@@ -89,10 +90,12 @@ def memory_holds_every_slot(objects: list[Object]) -> Iterator[str]:
             continue
         slots = int(variables["LASTFRAME_WORKER_SLOTS"])
         child = int(variables["LASTFRAME_CHILD_MEMORY_BYTES"])
+        plans = int(variables["LASTFRAME_MAX_PLANS"])
         limit = quantity(container["resources"]["limits"]["memory"])
-        if slots * child + PARENT_BYTES > limit:
-            needed = (slots * child + PARENT_BYTES) / GIBIBYTE
-            yield f"{workload.title}: {slots} children need {needed:g} GiB, above the limit: one could end them all"
+        needed = slots * child + plans * PLAN_MEMORY_BYTES + PARENT_BYTES
+        if needed > limit:
+            asked = f"{slots} children and {plans} plans need {needed / GIBIBYTE:g} GiB"
+            yield f"{workload.title}: {asked}, above the limit: one could end them all"
 
 
 def variables_are_known(objects: list[Object]) -> Iterator[str]:
@@ -154,6 +157,26 @@ def the_edge_reaches_every_service(objects: list[Object]) -> Iterator[str]:
                 yield f"{workload.title}: EDGE_{name}={text} is no Service and port of ours"
             if name.lower() in FEATURES and host != f"{name.lower()}-api":
                 yield f"{workload.title}: EDGE_{name} leads to {host}"
+
+
+def apis_reach_their_workers(objects: list[Object]) -> Iterator[str]:
+    """For plans. The name is also what a worker's certificate must have."""
+    services = {item["metadata"]["name"]: item for item in of_kind(objects, "Service")}
+    certificates = {item["metadata"]["name"]: item["spec"] for item in of_kind(objects, "Certificate")}
+    for workload, _, variables in suite(objects):
+        feature = workload.labels.get(NAME)
+        if workload.component != "api" or feature not in FEATURES:
+            continue
+        address = variables.get("LASTFRAME_PLANNER_ADDRESS", "").replace("{feature}", feature)
+        host, _, port = address.rpartition(":")
+        if host != f"{feature}-worker" or port not in [
+            str(entry["port"]) for entry in services.get(host, {}).get("spec", {}).get("ports", [])
+        ]:
+            yield f"{workload.title}: LASTFRAME_PLANNER_ADDRESS={address} is no Service and port of its workers"
+        if certificates and host not in certificates.get(host, {}).get("dnsNames", []):
+            yield f"{workload.title}: no certificate of its workers says {host}"
+        if certificates and "client auth" not in certificates[f"{feature}-api"]["usages"]:
+            yield f"{workload.title}: its certificate is not good for calling its workers"
 
 
 @cache
@@ -265,7 +288,7 @@ def tls_is_on_at_both_ends(objects: list[Object]) -> Iterator[str]:
     speaks = {
         name: ("EDGE_TLS_DIR" if workload.component == "edge" else "LASTFRAME_TLS_DIR") in variables
         for name, (workload, _, variables) in ends.items()
-        if not workload.is_worker
+        if workload.component != "gpu-worker"
     }
     if len(set(speaks.values())) > 1:
         plain = sorted(name for name, on in speaks.items() if not on)
@@ -282,7 +305,7 @@ def tls_is_on_at_both_ends(objects: list[Object]) -> Iterator[str]:
                 and volume["secret"]["secretName"] != f"{workload.pod['serviceAccountName']}-tls"
             ):
                 yield f"{name}: mounts the certificate of another workload"
-        if on and workload.component == "api":
+        if on and workload.component != "edge":
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 if str(container.get(probe, {}).get("grpc", {}).get("port")) != variables.get("LASTFRAME_HEALTH_PORT"):
                     yield f"{name}: {probe} asks a TLS port, and gRPC probes speak no TLS"
@@ -324,6 +347,7 @@ RUNTIME_RULES: tuple[Callable[[list[Object]], Iterator[str]], ...] = (
     servers_listen_outside,
     workers_are_left_alone,
     gpu_workers_get_gpus,
+    apis_reach_their_workers,
     tls_is_on_at_both_ends,
     accounts_are_their_own,
     the_broker_is_named_alike,

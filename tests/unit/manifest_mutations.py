@@ -101,7 +101,7 @@ def a_service_that_does_not_say_h2c(objects: list[Object]) -> None:
 
 @mistake("invariants")
 def a_probe_of_an_undeclared_port(objects: list[Object]) -> None:
-    container(objects, "frames-worker")["readinessProbe"]["grpc"]["port"] = 50052
+    container(objects, "frames-worker")["readinessProbe"]["grpc"]["port"] = 50053
 
 
 @mistake("invariants")
@@ -151,7 +151,7 @@ def two_autoscalers_of_one_deployment(objects: list[Object]) -> None:
 
 @mistake("invariants")
 def a_request_above_its_limit(objects: list[Object]) -> None:
-    container(objects, "frames-worker")["resources"]["requests"]["memory"] = "10Gi"
+    container(objects, "frames-worker")["resources"]["requests"]["memory"] = "12Gi"
 
 
 @mistake("invariants")
@@ -410,6 +410,21 @@ def a_forbidden_range_left_open(objects: list[Object]) -> None:
     block["except"].remove("198.18.0.0/15")
 
 
+@mistake("invariants")
+def plans_asked_of_nobody(objects: list[Object]) -> None:
+    remove(objects, "Service", "stitch-worker")
+
+
+@mistake("invariants")
+def an_api_that_cannot_call_its_workers(objects: list[Object]) -> None:
+    get(objects, "Certificate", "stitch-api")["spec"]["usages"].remove("client auth")
+
+
+@mistake("invariants")
+def more_plans_than_memory(objects: list[Object]) -> None:
+    variable(objects, "frames-worker", "LASTFRAME_MAX_PLANS")["value"] = "4"
+
+
 # Flows
 
 
@@ -454,6 +469,17 @@ def egress_without_its_ingress(objects: list[Object]) -> None:
 def a_selector_and_where_or_was_meant(objects: list[Object]) -> None:
     peers = get(objects, "NetworkPolicy", "rabbitmq")["spec"]["ingress"][2]["from"]
     peers[0] = {**peers[0], "podSelector": {"matchLabels": {"app.kubernetes.io/name": "keda"}}}
+
+
+@mistake("network")
+def plans_that_nobody_may_ask_for(objects: list[Object]) -> None:
+    remove(objects, "NetworkPolicy", "plans")
+
+
+@mistake("network")
+def workers_that_the_gateway_may_call(objects: list[Object]) -> None:
+    get(objects, "NetworkPolicy", "plans")["spec"]["ingress"][0]["from"][0]["podSelector"]["matchExpressions"].pop()
+    get(objects, "NetworkPolicy", "to-plans")["spec"]["podSelector"]["matchExpressions"].pop()
 
 
 @mistake("network")
