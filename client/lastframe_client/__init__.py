@@ -21,7 +21,7 @@ from lastframe_client.jobs import (
     silence,
 )
 from lastframe_client.sync import Client
-from lastframe_client.task import Page, Task, Upload
+from lastframe_client.task import Page, Plan, Task, Upload
 
 __all__ = [
     "ApiError",
@@ -36,6 +36,7 @@ __all__ = [
     "MediaLength",
     "MusicTrack",
     "Page",
+    "Plan",
     "Scene",
     "Stitch",
     "Task",

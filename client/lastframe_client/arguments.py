@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("-o", "--output", metavar="FILE", help="wait, and save the result here")
         command.add_argument("--wait", action="store_true", help="wait for the end and print the result")
         command.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait at most")
+        command.add_argument("--dry-run", action="store_true", help="print what would be done; nothing is queued")
         command.add_argument("--webhook", metavar="URL", help="called when the task has ended")
         command.add_argument(
             "--idempotency-key", metavar="KEY", help="the same key and job are the same task for a day"

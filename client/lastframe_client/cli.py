@@ -19,7 +19,7 @@ from lastframe_client.errors import (
 )
 from lastframe_client.progress import Progress
 from lastframe_client.sync import Client
-from lastframe_client.task import Task
+from lastframe_client.task import Plan, Task
 
 DONE, FAILED, USAGE, REFUSED, UNAVAILABLE, TIMED_OUT, FILE_TROUBLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 PAGE = 200
@@ -77,6 +77,11 @@ def _run(client: Client, given: argparse.Namespace) -> int:
 
 def _job(client: Client, given: argparse.Namespace) -> None:
     job = given.job(given)
+    if given.dry_run:
+        with Progress() as progress:
+            plan = client.plan(job, on_upload=progress.uploading)
+        _print_plan(plan, given.json)
+        return
     waits = given.wait or given.output is not None
     if given.output is not None and not Path(given.output).absolute().parent.is_dir():
         raise FileNotFoundError(2, "there is no such folder", str(Path(given.output).parent))
@@ -166,6 +171,30 @@ def _print_task(task: Task, as_json: bool) -> None:
         lines["length"] = f"{task.metadata['media_duration']:.3f} s"
     for name, text in (lines | dict(task.results)).items():
         _say(f"{name:18}{text}")
+
+
+def _print_plan(plan: Plan, as_json: bool) -> None:
+    if as_json:
+        _say(json.dumps(plan.raw))
+        return
+    lines = {
+        "takes": f"about {plan.estimated_seconds:.1f} s",
+        "fetches": _megabytes(plan.bytes_to_fetch),
+        "makes": f"about {_megabytes(plan.estimated_bytes)}",
+    }
+    for one in plan.facts.get("copied", ()):
+        lines[f"input {one['index'] + 1:g}"] = "copied"
+    for one in plan.facts.get("reencoded", ()):
+        lines[f"input {one['index'] + 1:g}"] = "re-encoded: " + "; ".join(one["reasons"])
+    plain = {name: value for name, value in plan.facts.items() if isinstance(value, (str, int, float))}
+    for name, text in (lines | plain).items():
+        _say(f"{name:24}{text}")
+    for warning in plan.warnings:
+        _warn(f"warning: {warning}")
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.3f} MB"
 
 
 def _print_json(task: Task) -> None:

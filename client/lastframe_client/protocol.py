@@ -66,6 +66,12 @@ def authorization(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+def plan_call(job: Job, urls: Mapping[Source, str]) -> Call:
+    """A dry run: it makes no task, and so needs no name."""
+    body = job.body(lambda source: urls.get(source, str(source)))
+    return Call("POST", job.path, body=body | {"dry_run": True})
+
+
 def submit_call(job: Job, urls: Mapping[Source, str], idempotency_key: str | None) -> Call:
     """Without a name of the caller's own the submit gets one, so that a broken connection never makes two tasks."""
     body = job.body(lambda source: urls.get(source, str(source)))

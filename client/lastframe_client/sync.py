@@ -16,7 +16,7 @@ from lastframe_client import protocol
 from lastframe_client.errors import ApiError, TaskFailed, Unreachable, WaitTimeout
 from lastframe_client.jobs import Job, Source, local_file
 from lastframe_client.protocol import Call
-from lastframe_client.task import Page, Task, Upload
+from lastframe_client.task import Page, Plan, Task, Upload
 
 OnTask = Callable[[Task], object]
 OnBytes = Callable[[int, int | None], object]
@@ -53,12 +53,14 @@ class Client:
     def submit(self, job: Job, *, idempotency_key: str | None = None, on_upload: OnBytes | None = None) -> Task:
         """Uploads the job's local files and queues it. Submitting the same job under the same key again within a day
         gives the same task. Raises `OSError` for files that cannot be read."""
-        urls: dict[Source, str] = {}
-        for source in protocol.files_of(job):
-            path = local_file(source)
-            assert path is not None
-            urls[source] = self.upload(path, on_progress=on_upload).url
+        urls = self._uploaded(job, on_upload)
         return Task.from_json(self._call(protocol.submit_call(job, urls, idempotency_key)))
+
+    def plan(self, job: Job, *, on_upload: OnBytes | None = None) -> Plan:
+        """Uploads the job's local files and finds out what the job would do; nothing is queued. What it would fail with
+        is raised as `ApiError`, by the same word."""
+        urls = self._uploaded(job, on_upload)
+        return Plan.from_json(self._call(protocol.plan_call(job, urls)))
 
     def run(self, job: Job, *, timeout_seconds: float | None = None, on_change: OnTask | None = None) -> Task:
         """Submits and waits. Raises `TaskFailed` and `WaitTimeout`."""
@@ -159,6 +161,15 @@ class Client:
         finally:
             partial.unlink(missing_ok=True)
         return path
+
+    def _uploaded(self, job: Job, on_upload: OnBytes | None) -> dict[Source, str]:
+        """The URL of each local file of the job."""
+        urls: dict[Source, str] = {}
+        for source in protocol.files_of(job):
+            path = local_file(source)
+            assert path is not None
+            urls[source] = self.upload(path, on_progress=on_upload).url
+        return urls
 
     def _poll(self, task_id: str, timeout_seconds: float) -> Iterator[Task]:
         """As `watch` within a time limit: a blocking read of a stream could not be left when it is over."""

@@ -69,6 +69,39 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a job would do, found out without a task.
+
+    Attributes:
+        estimated_seconds: from submit to result on an idle worker.
+        estimated_bytes: of all results together; bytes_to_fetch: of the sources.
+        facts: what else is known, under the names of the finished task's metadata (`frames`, `copied`, …).
+        warnings: sentences for people.
+        raw: the API's JSON.
+    """
+
+    estimated_seconds: float
+    estimated_bytes: int
+    bytes_to_fetch: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        plan = data["plan"]
+        costs = ("estimated_seconds", "estimated_bytes", "bytes_to_fetch")
+        return cls(
+            estimated_seconds=float(plan["estimated_seconds"]),
+            estimated_bytes=int(plan["estimated_bytes"]),
+            bytes_to_fetch=int(plan["bytes_to_fetch"]),
+            facts={name: value for name, value in plan.items() if name not in (*costs, "warnings")},
+            warnings=tuple(plan.get("warnings") or ()),
+            raw=data,
+        )
+
+
+@dataclass(frozen=True)
 class Page:
     """Some tasks, newest first; `next_cursor` asks for the page after, None on the last."""
 

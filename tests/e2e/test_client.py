@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -261,6 +262,31 @@ def test_results_are_saved_and_told(env: Path, sources: Sources, capsys: pytest.
     assert json.loads((env / "length.json").read_text())["metadata"]["media_duration"] == 1.0
     assert main(["audio-stitch", sources.speech, "silence:1.25", "--wait", "--json", "--no-declick"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["audio_urls"] == [sources.speech, "empty:1.25"]
+
+
+def test_a_plan_is_told_and_nothing_is_queued(
+    env: Path, client: lf.Client, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = len(client.tasks(limit=1000).tasks)
+    plan = client.plan(lf.Stitch([sources.video, sources.other_video]))
+    assert plan.facts["frames"] == 60
+    assert plan.facts["copied"] == [{"index": 0}, {"index": 1}]
+    assert plan.estimated_seconds > 0
+    assert plan.bytes_to_fetch == sum(sources.files[name].stat().st_size for name in ("video", "other_video"))
+    with pytest.raises(lf.ApiError) as refused:
+        client.plan(lf.Stitch([sources.video, sources.speech]))
+    assert (refused.value.http_status, refused.value.word) == (400, "unsupported_format")
+
+    words = ["stitch", str(sources.files["video"]), sources.video, "--resolution", "320x180", "--dry-run"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^input 2 +re-encoded: .*320x180", told, re.MULTILINE)
+    assert re.search(r"^frames +60$", told, re.MULTILINE)
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["frames"] == 60
+    assert main(["stitch", sources.video, sources.speech, "--dry-run"]) == 3
+    assert "video_urls[1]: " in capsys.readouterr().err
+    assert len(client.tasks(limit=1000).tasks) == before
 
 
 def test_tasks_over_the_command_line(env: Path, sources: Sources, capsys: pytest.CaptureFixture[str]) -> None:
