@@ -155,6 +155,36 @@ async def test_a_movie_gives_three_files(page: Page, sources: Sources) -> None:
     assert await page.js("document.querySelectorAll('.results figure .link a').length") == 3
 
 
+async def test_a_plan_is_shown_before_anything_is_sent(
+    page: Page, suite: RunningSuite, sources: Sources, axe: str
+) -> None:
+    before = suite.get("/api/v1/tasks?limit=1000")["count"]
+    await open_view(page, "#new/video_stitch", "Stitch videos")
+    for row, url in ((1, sources.video), (2, sources.speech)):
+        await page.type(f".order li:nth-child({row}) input[list]", url)
+    await page.click("button.plan")
+    await page.until(f"{FIELD_ERRORS}.length", LIMIT_SECONDS)
+    [sentence] = await page.js(FIELD_ERRORS)
+    assert "no video" in sentence
+    assert await page.js("document.activeElement.getAttribute('aria-invalid')") == "true"
+
+    await page.type(".order li:nth-child(2) input[list]", sources.other_video)
+    await page.click("button.plan")
+    await page.until("document.querySelector('section.plan') !== null", LIMIT_SECONDS)
+    for text in ("about", "to fetch", "Clip 1 is copied bit for bit", "Clip 2 is copied bit for bit"):
+        await page.see(text)
+    told = await page.js("document.querySelector('section.plan dl').innerText")
+    assert "frames\n60" in told
+    assert "160x96" in told
+    for mode, look in (("desktop", {}), ("dark", {"dark": True}), ("phone", {"width": 390, "height": 800})):
+        await page.look(**look)
+        await judge(page, axe, f"plan-{mode}", look.get("width", 1280))
+    await page.look()
+    await page.type(".order li:nth-child(1) input[list]", sources.other_video)
+    assert await page.js("document.querySelector('section.plan') === null")  # it was of another request
+    assert suite.get("/api/v1/tasks?limit=1000")["count"] == before
+
+
 async def test_progress_is_live_and_a_job_can_be_stopped(page: Page, sources: Sources) -> None:
     with Gate(sources.files["video"].read_bytes()) as gate:
         for path, end in (("/live.mp4", "completed"), ("/stopped.mp4", "failed")):
@@ -202,7 +232,7 @@ async def test_the_forms_are_the_apis(page: Page) -> None:
         content = document["paths"][job["path"]]["post"]["requestBody"]["content"]["application/json"]
         schema = document["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[1]]
         named = {field["name"].split(".")[0] for field in (*job["fields"], *job["options"])}
-        assert named == set(schema["properties"])
+        assert named | {"dry_run"} == set(schema["properties"])
 
 
 VIEWS = {
@@ -221,26 +251,30 @@ async def test_every_view_is_accessible_and_fits(page: Page, suite: RunningSuite
     """Light, dark and on a phone: axe finds nothing serious, nothing is wider than the screen."""
     tasks = suite.get("/api/v1/tasks?status=completed")["tasks"]
     newest = {task["kind"]: task["task_id"] for task in reversed(tasks)}
-    kept = os.environ.get("LASTFRAME_SCREENSHOTS")
     for mode, look in (("desktop", {}), ("dark", {"dark": True}), ("phone", {"width": 390, "height": 800})):
         await page.look(**look)
         for name, place in VIEWS.items():
             await page.js(f"location.hash = {json.dumps(place if place[0] == '#' else '#task/' + newest[place])}")
             await page.until("document.querySelector('h1') && !document.querySelector('.live progress')")
             await page.js("document.querySelectorAll('main details').forEach(d => { d.open = true; })")
-            await page.js("new Promise(done => setTimeout(done, 400))")
-            assert await page.js("document.documentElement.scrollWidth") <= look.get("width", 1280), (name, mode)
-            await page.js(axe + ";0")
-            found = await page.js(
-                "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
-                ".filter(one => ['serious', 'critical'].includes(one.impact))"
-                ".map(one => [one.id, one.nodes[0].html]))"
-            )
-            assert found == [], (name, mode)
-            if kept:
-                Path(kept).mkdir(parents=True, exist_ok=True)
-                await page.picture(Path(kept, f"{name}-{mode}.png"))
+            await judge(page, axe, f"{name}-{mode}", look.get("width", 1280))
     await page.look()
+
+
+async def judge(page: Page, axe: str, name: str, width: int) -> None:
+    """What is shown fits and is accessible; a picture of it is kept where that is asked for."""
+    await page.js("new Promise(done => setTimeout(done, 400))")
+    assert await page.js("document.documentElement.scrollWidth") <= width, name
+    await page.js(axe + ";0")
+    found = await page.js(
+        "axe.run(document, {resultTypes: ['violations']}).then(result => result.violations"
+        ".filter(one => ['serious', 'critical'].includes(one.impact))"
+        ".map(one => [one.id, one.nodes[0].html]))"
+    )
+    assert found == [], name
+    if kept := os.environ.get("LASTFRAME_SCREENSHOTS"):
+        Path(kept).mkdir(parents=True, exist_ok=True)
+        await page.picture(Path(kept, f"{name}.png"))
 
 
 async def test_nothing_broke_on_the_way(page: Page) -> None:

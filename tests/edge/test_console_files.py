@@ -83,7 +83,9 @@ def test_every_field_of_the_api_can_be_set():
     for path, block in jobs():
         for name in request_schema(path)["properties"]:
             written = {"webhook_url": "WEBHOOK", "output_settings": "QUALITY"}.get(name, f'"{name}')
-            assert written in block, f"{path}: {name}"
+            # A dry run is the form's second button, for every job.
+            assert written in block or name == "dry_run", f"{path}: {name}"
+    assert "dry_run: true" in SCRIPTS["form.js"]
 
 
 @in_module

@@ -4,6 +4,7 @@ import { ApiError, call } from "./api.js";
 import { copyButton, h, replace } from "./dom.js";
 import { inputFor } from "./inputs.js";
 import { JOBS, jobOf, remember, snippets } from "./jobs.js";
+import { planView } from "./plan.js";
 
 function body(inputs) {
   const request = {};
@@ -53,11 +54,13 @@ export function newJob(main, [kind]) {
   const panel = snippetPanel(() => snippets(job.path, body(all)));
   const alert = h("p", { class: "error", role: "alert" });
   const send = h("button", { type: "submit", class: "primary" }, "Send");
+  const plan = h("button", { type: "button", class: "plan", onclick: () => submit(true) }, "Plan");
+  const planned = h("div", {});
   const more = h("details", {}, h("summary", {}, "Options"), h("div", { class: "options" }, options.map((input) => input.element)));
 
-  async function submit(event) {
-    event.preventDefault();
+  async function submit(isDry) {
     alert.textContent = "";
+    replace(planned);
     for (const part of parts()) part.say(part.check?.() || "");
     const wrong = parts().find((part) => part.check?.());
     if (wrong) {
@@ -66,24 +69,33 @@ export function newJob(main, [kind]) {
       wrong.control.focus();
       return;
     }
-    send.disabled = true;
+    send.disabled = plan.disabled = true;
+    if (isDry) replace(planned, h("p", { class: "hint", role: "status" }, "Looking at the sources…"));
     try {
       const request = body(all);
+      if (isDry) {
+        const { plan: found } = await call("POST", job.path, { ...request, dry_run: true });
+        replace(planned, planView(found, job.fields.find((field) => field.item)?.item));
+        planned.firstChild.focus();
+        return;
+      }
       const { task_id } = await call("POST", job.path, request);
       remember(task_id, request);
       location.hash = `#task/${task_id}`;
     } catch (error) {
+      replace(planned);
       if (!(error instanceof ApiError)) throw error;
       alert.textContent = place(error.message, parts());
       const named = parts().find((part) => part.control.getAttribute("aria-invalid"));
       if (named && options.includes(named)) more.open = true;
       named?.control.focus();
     } finally {
-      send.disabled = false;
+      send.disabled = plan.disabled = false;
     }
   }
-  const form = h("form", { class: "card", noValidate: true, onsubmit: submit, oninput: () => panel.update() },
-    h("h1", {}, job.title), h("p", { class: "about" }, job.about), inputs.map((input) => input.element), more, alert, send);
+  const form = h("form", { class: "card", noValidate: true, onsubmit: (event) => { event.preventDefault(); submit(false); }, oninput: () => { panel.update(); replace(planned); } },
+    h("h1", {}, job.title), h("p", { class: "about" }, job.about), inputs.map((input) => input.element), more, alert,
+    h("div", { class: "sends" }, send, plan, h("span", { class: "hint" }, "A plan says what would be done, and makes no task.")), planned);
   const kinds = h("nav", { class: "kinds", "aria-label": "Kinds of job" }, JOBS.map((one) =>
     h("a", { href: `#new/${one.kind}`, "aria-current": one === job ? "page" : null }, one.title)));
   replace(main, h("div", { class: "new" }, kinds, form, panel.element, earlierResults()));

@@ -20,12 +20,12 @@ function picture(url, task) {
     state.textContent = scale ? `${Math.round(scale * 100)} %` : "fitted";
   }
   const button = (text, name, act) => h("button", { type: "button", class: "small", "aria-label": name, onclick: act }, text);
-  const facts = task.metadata || {};
+  const found = task.metadata || {};
   return [view, h("div", { class: "row" },
     button("−", "Smaller", () => zoom(0.5)), button("+", "Larger", () => zoom(2)), button("1:1", "1:1, every pixel", () => zoom(1)),
     button("Fit", "Fit", () => zoom(0)), state,
-    h("strong", { class: "frame" }, `Frame ${facts.frame_index ?? "?"}`),
-    h("span", { class: "hint" }, `shown at ${Number(facts.frame_pts).toFixed(3)} s · ${facts.video_resolution} · ${bytes(facts.image_bytes || 0)}`))];
+    h("strong", { class: "frame" }, `Frame ${found.frame_index ?? "?"}`),
+    h("span", { class: "hint" }, `shown at ${Number(found.frame_pts).toFixed(3)} s · ${found.video_resolution} · ${bytes(found.image_bytes || 0)}`))];
 }
 
 /** The loudest sample of each column, as a path; clicking seeks. */
@@ -77,19 +77,22 @@ export function result({ name, label, type }, task) {
 
 /** What a length job found. */
 export function length(task) {
-  const facts = task.metadata;
+  const found = task.metadata;
   return h("section", { class: "card" }, h("h2", {}, "Length"),
-    h("p", { class: "big" }, `${Number(facts.media_duration).toFixed(3)} s`),
-    h("p", { class: "hint" }, [facts.media_type, facts.media_codec, facts.video_resolution, bytes(facts.file_size || 0)].filter(Boolean).join(" · ")));
+    h("p", { class: "big" }, `${Number(found.media_duration).toFixed(3)} s`),
+    h("p", { class: "hint" }, [found.media_type, found.media_codec, found.video_resolution, bytes(found.file_size || 0)].filter(Boolean).join(" · ")));
 }
 
 const word = (name) => name.replaceAll("_", " ");
 
+/** Those of these [name, value] that are plain, as a list. */
+export function facts(entries) {
+  const plain = entries.filter(([, value]) => typeof value !== "object").sort(([a], [b]) => a.localeCompare(b));
+  return h("dl", { class: "facts" }, plain.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, String(value)))));
+}
+
 /** The metadata: plain facts as a list, the rest folded. */
-export function metadata(facts) {
-  const entries = Object.entries(facts).sort(([a], [b]) => a.localeCompare(b));
-  const plain = entries.filter(([, value]) => typeof value !== "object");
-  return h("section", { class: "card" }, h("h2", {}, "Metadata"),
-    h("dl", { class: "facts" }, plain.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, String(value))))),
-    h("details", {}, h("summary", {}, "All of it as JSON"), h("pre", { tabIndex: 0, "aria-label": "Metadata as JSON" }, JSON.stringify(facts, null, 2))));
+export function metadata(found) {
+  return h("section", { class: "card" }, h("h2", {}, "Metadata"), facts(Object.entries(found)),
+    h("details", {}, h("summary", {}, "All of it as JSON"), h("pre", { tabIndex: 0, "aria-label": "Metadata as JSON" }, JSON.stringify(found, null, 2))));
 }
