@@ -22,6 +22,7 @@ from shared.errors import (
 
 DETAILS_KEY = "grpc-status-details-bin"
 RETRY_KEY = "retry-after"
+UNREACHED_RETRY_SECONDS = 2.0
 
 # Rules whose breach has a finer word than `invalid_request`: (field, protovalidate rule) → word.
 RULE_WORDS: dict[tuple[str, str], str] = {
@@ -115,7 +116,7 @@ def error_of(failed: grpc.aio.AioRpcError) -> LastFrameError:
     if DETAILS_KEY not in trailing:
         if failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return ProcessingTimeout("A part of the suite took too long to answer")
-        return Unavailable("A part of the suite cannot be reached now")
+        return Unavailable("A part of the suite cannot be reached now", retry_after_seconds=UNREACHED_RETRY_SECONDS)
     for detail in status_pb2.Status.FromString(trailing[DETAILS_KEY]).details:
         detail.Unpack(info)
     after = str(trailing.get(RETRY_KEY, ""))
