@@ -79,6 +79,7 @@ class Suite:
 
     async def _until_stopped(self, worker: WorkerRole, edge: EdgeProcess, server_service: ServerService) -> int:
         work = asyncio.create_task(worker.run(), name="worker")
+        health = asyncio.create_task(server_service.health.run(), name="health")
         crash = asyncio.create_task(edge.wait(), name="edge")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         await asyncio.wait((work, crash, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -89,9 +90,9 @@ class Suite:
         await edge.stop(grace_seconds=RPC_GRACE_SECONDS)
         if not work.done():
             await self._drain(worker, 0.0 if broken else self._settings.drain_seconds)
-        for task in (crash, stop):
+        for task in (crash, stop, health):
             task.cancel()
-        results = await asyncio.gather(work, crash, stop, return_exceptions=True)
+        results = await asyncio.gather(work, crash, stop, health, return_exceptions=True)
         if isinstance(results[0], Exception):
             log.error("worker_broke", exc_info=results[0])
         return 1 if broken else 0

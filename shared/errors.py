@@ -7,7 +7,7 @@ field at fault (`video_urls[3]`). The cause (`__cause__`) goes to the log and ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class LastFrameError(Exception):
@@ -19,6 +19,7 @@ class LastFrameError(Exception):
         input_name: the request field at fault, e.g. `scene_videos[2].video_url`.
         retryable: overrides the class's own answer to "may a second attempt succeed?".
         retry_after_seconds: when the client should come back (429 and 503 only).
+        facts: a protobuf message with more for the client; `lastframe.server.v1.Unhealthy` is the only one.
     """
 
     grpc_code: ClassVar[str] = "INTERNAL"
@@ -34,6 +35,7 @@ class LastFrameError(Exception):
         input_name: str | None = None,
         retryable: bool | None = None,
         retry_after_seconds: float | None = None,
+        facts: Any = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -41,6 +43,7 @@ class LastFrameError(Exception):
         self.input_name = input_name
         self.retryable = self.default_retryable if retryable is None else retryable
         self.retry_after_seconds = retry_after_seconds
+        self.facts = facts
 
     def at(self, input_name: str) -> LastFrameError:
         """This error, named for the request field that caused it (kept if already named)."""

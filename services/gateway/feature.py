@@ -52,5 +52,6 @@ def gateway_feature(settings: Settings, backends: Backends, sandbox: str | None)
             "lastframe.server.v1.UploadsService",
         ),
         register=register,
+        beside=server_service.health.run,
     )
     return feature, server_service

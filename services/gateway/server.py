@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from lastframe.server.v1 import server_pb2, server_pb2_grpc
 
+from services.gateway.health import HealthWatch
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
 from shared.ports import GpuMeter, ObjectStore
@@ -20,7 +20,6 @@ from shared.rpc.call import current_caller
 from shared.tasks import TaskStatus
 
 SERVICE_NAME = "Last Frame Extractor"
-PART_CHECK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,14 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         self._deployment = deployment
         self._started = time.monotonic()
         self._started_at = datetime.now(UTC)
+        self.health = HealthWatch(
+            {
+                "mongodb": ledger.store.now,
+                "redis": ledger.live.is_up,
+                "rabbitmq": ledger.queue.is_up,
+                "storage": objects.is_up,
+            }
+        )
         self.draining = False
         self.has_video_engine = False
 
@@ -66,28 +73,21 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         )
 
     async def GetHealth(self, request: server_pb2.GetHealthRequest, context: Any) -> server_pb2.Health:
-        parts = dict(
-            zip(
-                ("mongodb", "redis", "rabbitmq", "storage"),
-                await asyncio.gather(
-                    _answers(self._ledger.store.now()),
-                    _answers(self._ledger.live.is_up()),
-                    _answers(self._ledger.queue.is_up()),
-                    _answers(self._objects.is_up()),
-                ),
-                strict=True,
-            )
-        )
-        if not parts["mongodb"]:
-            raise Unavailable("The task store is not reachable")
-        words = {name: self._word(name, up) for name, up in parts.items()}
+        parts = await self.health.look()
+        words = {name: self._word(name, part.is_up) for name, part in parts.items()}
         has_gpu = self.has_video_engine or self._gpu.utilization_percent() is not None
         gpu = "available" if has_gpu else "unavailable"
-        return server_pb2.Health(
-            status="healthy" if all(parts.values()) else "degraded",
-            timestamp=_timestamp(datetime.now(UTC)),
-            services=server_pb2.HealthServices(gpu=gpu, sandbox=self._deployment.sandbox, **words),
-        )
+        found = {
+            "timestamp": _timestamp(datetime.now(UTC)),
+            "services": server_pb2.HealthServices(gpu=gpu, sandbox=self._deployment.sandbox, **words),
+            "since": server_pb2.HealthSince(**{name: _timestamp(part.since) for name, part in parts.items()}),
+        }
+        if not parts["mongodb"].is_up:
+            raise Unavailable(
+                "The task store is not reachable", facts=server_pb2.Unhealthy(status="unhealthy", **found)
+            )
+        is_whole = all(part.is_up for part in parts.values())
+        return server_pb2.Health(status="healthy" if is_whole else "degraded", **found)
 
     def _word(self, part: str, up: bool) -> str:
         if not up:
@@ -144,15 +144,6 @@ def memory_usage_percent() -> float:
         name, _, rest = line.partition(":")
         fields[name] = float(rest.split()[0])
     return round(100.0 * (1.0 - fields["MemAvailable"] / fields["MemTotal"]), 1)
-
-
-async def _answers(question: Awaitable[object]) -> bool:
-    """Whether a backend answers within a second, and with nothing false."""
-    try:
-        async with asyncio.timeout(PART_CHECK_SECONDS):
-            return bool(await question)
-    except (TimeoutError, Unavailable):
-        return False
 
 
 def _timestamp(moment: datetime) -> Timestamp:

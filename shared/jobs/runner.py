@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import shutil
 import time
@@ -323,7 +324,7 @@ class Runner:
         with contextlib.suppress(Exception):
             await context.close()
         try:
-            scratch.rmdir()
+            os.rmdir(scratch)
         except OSError:  # not empty
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         metrics.source_bytes.labels(run.task.kind).inc(context.bytes_fetched)

@@ -7,7 +7,6 @@ from typing import Any, NoReturn
 
 import grpc
 import protovalidate
-from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
@@ -82,20 +81,23 @@ async def abort(context: Any, error: LastFrameError, over_rest: bool) -> NoRetur
     """Ends the call with this error.
 
     A native client gets a standard `google.rpc.Status` with `ErrorInfo`; through the transcoder the status' code
-    is the word's own number, which Envoy's shadowed descriptor renders as `{"detail", "error"}`.
+    is the word's own number, which Envoy's shadowed descriptor renders as `{"detail", "error"}`. An error's `facts`
+    follow: as fields of that shadow, whose numbers they keep clear of, or as one more detail.
     """
     code = grpc.StatusCode[error.grpc_code]
     status = status_pb2.Status(code=code.value[0], message=error.detail)
+    more = b""
     if over_rest:
         status.code = ERROR_WORD_NUMBERS.get(error.word, code.value[0])
+        if error.facts is not None:
+            more = error.facts.SerializeToString()
     else:
         info = error_details_pb2.ErrorInfo(reason=error.word, domain="lastframe")
         if error.input_name:
             info.metadata["input"] = error.input_name
-        packed = any_pb2.Any()
-        packed.Pack(info)
-        status.details.append(packed)
-    trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+        for detail in filter(None, (info, error.facts)):
+            status.details.add().Pack(detail)
+    trailing: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString() + more)]
     if code is grpc.StatusCode.UNAUTHENTICATED:
         trailing.append(("www-authenticate", "Bearer"))
     if error.retry_after_seconds is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import grpc
 
@@ -25,6 +26,7 @@ class Feature:
         jobs: what its workers run.
         plans: what its workers foretell, for the same kinds.
         preload: modules of its media steps.
+        beside: what its api role does all the time, until it is cancelled.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Feature:
     jobs: Mapping[TaskKind, Job] = field(default_factory=dict)
     plans: Mapping[TaskKind, PlanJob] = field(default_factory=dict)
     preload: tuple[str, ...] = ()
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None

@@ -69,10 +69,17 @@ async def _serve_api(settings: Settings, backends: Backends, feature: Feature, s
     server = make_rpc_server(settings, backends, [feature], address, plan=plan, exposed=True)
     await server.start()
     log.info("serving", feature=feature.name, role="api", port=server.port)
-    status = await _until(stop, sweep_forever(backends.ledger, backends.objects))
+    status = await _until(stop, _beside(feature, backends))
     await server.set_serving(False)
     await server.stop(RPC_GRACE_SECONDS)
     return status
+
+
+async def _beside(feature: Feature, backends: Backends) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(sweep_forever(backends.ledger, backends.objects))
+        if feature.beside is not None:
+            group.create_task(feature.beside())
 
 
 async def _serve_worker(settings: Settings, backends: Backends, feature: Feature, stop: asyncio.Event) -> int:

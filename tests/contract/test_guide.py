@@ -287,10 +287,12 @@ def test_server_pages(suite: RunningSuite, sources: Sources) -> None:
     assert_shape(root, {"service": "Last Frame Extractor", "version": str, "status": "running", "uptime": int})
 
     health = suite.get("/health", key=None)
-    assert health.keys() == {"status", "timestamp", "services"}
+    assert health.keys() == {"status", "timestamp", "services", "since"}
     assert health["status"] == "healthy"
     assert RFC3339_UTC.fullmatch(health["timestamp"])
     assert_shape(health["services"], {"mongodb": str, "redis": str, "gpu": str})
+    assert health["since"].keys() == {"mongodb", "redis", "rabbitmq", "storage"}
+    assert all(RFC3339_UTC.fullmatch(since) for since in health["since"].values())
 
     status = suite.get("/api/v1/server/status")
     wanted = {"server_status": "running", "active_tasks": int, "queue_size": int, "max_concurrent_tasks": 10}

@@ -2,11 +2,13 @@
 
 `google.rpc.Status` is replaced by one whose JSON is the API's error body. The transcoder renders every failed RPC as
 the `google.rpc.Status` of its descriptor set (and adds the real one only if there is none); this one is equal on the
-wire (1 code, 2 message, 3 details) and reads `{"detail": …, "error": …}`.
+wire (1 code, 2 message, 3 details) and reads `{"detail": …, "error": …}`. To one answer there is more to say, that the
+suite is unhealthy: the fields of `lastframe.server.v1.Unhealthy` follow, unset in all others.
 """
 
 from __future__ import annotations
 
+from google.protobuf import timestamp_pb2
 from google.protobuf.descriptor_pb2 import (
     DescriptorProto,
     EnumDescriptorProto,
@@ -14,6 +16,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
 )
+from lastframe.server.v1 import server_pb2
 
 from services.gateway.rpcs import Contract
 from shared.errors import ERROR_WORD_NUMBERS
@@ -21,11 +24,12 @@ from shared.errors import ERROR_WORD_NUMBERS
 
 def edge_descriptors(contract: Contract) -> bytes:
     """The serialized set; comments are left out."""
-    edge = FileDescriptorSet(file=[status_file()])
+    edge = FileDescriptorSet()
     for source in contract.files.file:
         file = edge.file.add()
         file.CopyFrom(source)
         file.ClearField("source_code_info")
+    edge.file.append(status_file())  # last: Envoy reads in order, and it needs the others' messages
     return edge.SerializeToString()
 
 
@@ -45,6 +49,14 @@ def status_file() -> FileDescriptorProto:
         type_name=".google.rpc.Status.Kind",
         label=optional,
     )
+    unhealthy = DescriptorProto()
+    server_pb2.Unhealthy.DESCRIPTOR.CopyToProto(unhealthy)
+    status.field.extend(unhealthy.field)
+    status.oneof_decl.extend(unhealthy.oneof_decl)
     return FileDescriptorProto(
-        name="google/rpc/status.proto", package="google.rpc", syntax="proto3", message_type=[status]
+        name="google/rpc/status.proto",
+        package="google.rpc",
+        syntax="proto3",
+        dependency=[server_pb2.DESCRIPTOR.name, timestamp_pb2.DESCRIPTOR.name],
+        message_type=[status],
     )

@@ -21,6 +21,7 @@ NOT_FOUND: Json = {"cluster": "none", "cluster_not_found_response_code": "NOT_FO
 _DISABLED: Json = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
 _UNBUFFERED: Json = {"body_limit": _DISABLED}
 _PREFLIGHT_HEADER = "access-control-request-method"
+_HEALTH = "/lastframe.server.v1.ServerService/GetHealth"
 _READ_RETRIES: Json = {
     "retry_on": "connect-failure,refused-stream,reset,unavailable",
     "num_retries": 2,
@@ -76,6 +77,8 @@ def _rpc_route(rpc: Rpc) -> Json:
     if rpc.is_stream:
         # A stream lives as long as messages flow; a watched task says something every 15 s.
         route |= {"timeout": "0s", "idle_timeout": "${STREAM_IDLE_TIMEOUT:-120s}"}
+    elif rpc.grpc_path == _HEALTH:
+        route |= {"timeout": "${READ_TIMEOUT:-10s}", "idle_timeout": "30s"}  # "unavailable" is what it has to say
     elif rpc.is_read:
         route |= {"timeout": "${READ_TIMEOUT:-10s}", "idle_timeout": "30s", "retry_policy": _READ_RETRIES}
     else:

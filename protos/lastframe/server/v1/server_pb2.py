@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/server/v1/server.proto\x12\x13lastframe.server.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetRootRequest\"H\n\x04Root\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0e\n\x06uptime\x18\x04 \x01(\x01\"\x12\n\x10GetHealthRequest\"~\n\x06Health\x12\x0e\n\x06status\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08services\x18\x03 \x01(\x0b\x32#.lastframe.server.v1.HealthServices\"\x82\x01\n\x0eHealthServices\x12\x0f\n\x07mongodb\x18\x01 \x01(\t\x12\r\n\x05redis\x18\x02 \x01(\t\x12\x0b\n\x03gpu\x18\x03 \x01(\t\x12\x10\n\x08rabbitmq\x18\x04 \x01(\t\x12\x0f\n\x07storage\x18\x05 \x01(\t\x12\x14\n\x07sandbox\x18\x06 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_sandbox\"\x18\n\x16GetServerStatusRequest\"\xff\x01\n\x0cServerStatus\x12\x15\n\rserver_status\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63tive_tasks\x18\x02 \x01(\x05\x12\x12\n\nqueue_size\x18\x03 \x01(\x05\x12\x1c\n\x14max_concurrent_tasks\x18\x04 \x01(\x05\x12\x17\n\x0fgpu_utilization\x18\x05 \x01(\x01\x12\x14\n\x0cmemory_usage\x18\x06 \x01(\x01\x12\x0e\n\x06uptime\x18\x07 \x01(\x01\x12\x1e\n\x16processed_videos_today\x18\x08 \x01(\x05\x12\x31\n\rlast_activity\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15GetServerStatsRequest\"\xd1\x01\n\x0bServerStats\x12\x30\n\x06server\x18\x01 \x01(\x0b\x32 .lastframe.server.v1.ServerFacts\x12.\n\x05tasks\x18\x02 \x01(\x0b\x32\x1f.lastframe.server.v1.TaskCounts\x12.\n\x05queue\x18\x03 \x01(\x0b\x32\x1f.lastframe.server.v1.QueueFacts\x12\x30\n\x06system\x18\x04 \x01(\x0b\x32 .lastframe.server.v1.SystemFacts\"]\n\x0bServerFacts\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06uptime\x18\x02 \x01(\x01\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\nTaskCounts\x12\x0f\n\x07pending\x18\x01 \x01(\x05\x12\x12\n\nprocessing\x18\x02 \x01(\x05\x12\x11\n\tcompleted\x18\x03 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x05\x12\r\n\x05total\x18\x05 \x01(\x05\"N\n\nQueueFacts\x12\x14\n\x0c\x61\x63tive_tasks\x18\x01 \x01(\x05\x12\x12\n\nqueue_size\x18\x02 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x03 \x01(\x05\"<\n\x0bSystemFacts\x12\x14\n\x0cmemory_usage\x18\x01 \x01(\x01\x12\x17\n\x0fgpu_utilization\x18\x02 \x01(\x01\"\x10\n\x0eGetDocsRequest\"M\n\x13GetDocsAssetRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$\"\x13\n\x11GetConsoleRequest\"P\n\x16GetConsoleAssetRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$\"\x13\n\x11GetOpenapiRequest2\xc8\x03\n\rServerService\x12T\n\x07GetRoot\x12#.lastframe.server.v1.GetRootRequest\x1a\x19.lastframe.server.v1.Root\"\t\x82\xd3\xe4\x93\x02\x03\x12\x01/\x12`\n\tGetHealth\x12%.lastframe.server.v1.GetHealthRequest\x1a\x1b.lastframe.server.v1.Health\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12\x80\x01\n\x0fGetServerStatus\x12+.lastframe.server.v1.GetServerStatusRequest\x1a!.lastframe.server.v1.ServerStatus\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/server/status\x12|\n\x0eGetServerStats\x12*.lastframe.server.v1.GetServerStatsRequest\x1a .lastframe.server.v1.ServerStats\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/server/stats2\xf8\x03\n\x0bSiteService\x12S\n\x07GetDocs\x12#.lastframe.server.v1.GetDocsRequest\x1a\x14.google.api.HttpBody\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/docs\x12\x64\n\x0cGetDocsAsset\x12(.lastframe.server.v1.GetDocsAssetRequest\x1a\x14.google.api.HttpBody\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/docs/{name}\x12\\\n\nGetConsole\x12&.lastframe.server.v1.GetConsoleRequest\x1a\x14.google.api.HttpBody\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/console\x12m\n\x0fGetConsoleAsset\x12+.lastframe.server.v1.GetConsoleAssetRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/console/{name}\x12\x61\n\nGetOpenapi\x12&.lastframe.server.v1.GetOpenapiRequest\x1a\x14.google.api.HttpBody\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.jsonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lastframe/server/v1/server.proto\x12\x13lastframe.server.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n\x0eGetRootRequest\"H\n\x04Root\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\t\x12\x0e\n\x06uptime\x18\x04 \x01(\x01\"\x12\n\x10GetHealthRequest\"\xaf\x01\n\x06Health\x12\x0e\n\x06status\x18\x01 \x01(\t\x12-\n\ttimestamp\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08services\x18\x03 \x01(\x0b\x32#.lastframe.server.v1.HealthServices\x12/\n\x05since\x18\x04 \x01(\x0b\x32 .lastframe.server.v1.HealthSince\"\xc0\x01\n\x0bHealthSince\x12+\n\x07mongodb\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05redis\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08rabbitmq\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07storage\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc8\x01\n\tUnhealthy\x12\x13\n\x06status\x18\x04 \x01(\tH\x00\x88\x01\x01\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x08services\x18\x06 \x01(\x0b\x32#.lastframe.server.v1.HealthServices\x12/\n\x05since\x18\x07 \x01(\x0b\x32 .lastframe.server.v1.HealthSinceB\t\n\x07_statusJ\x04\x08\x01\x10\x04\"\x82\x01\n\x0eHealthServices\x12\x0f\n\x07mongodb\x18\x01 \x01(\t\x12\r\n\x05redis\x18\x02 \x01(\t\x12\x0b\n\x03gpu\x18\x03 \x01(\t\x12\x10\n\x08rabbitmq\x18\x04 \x01(\t\x12\x0f\n\x07storage\x18\x05 \x01(\t\x12\x14\n\x07sandbox\x18\x06 \x01(\tH\x00\x88\x01\x01\x42\n\n\x08_sandbox\"\x18\n\x16GetServerStatusRequest\"\xff\x01\n\x0cServerStatus\x12\x15\n\rserver_status\x18\x01 \x01(\t\x12\x14\n\x0c\x61\x63tive_tasks\x18\x02 \x01(\x05\x12\x12\n\nqueue_size\x18\x03 \x01(\x05\x12\x1c\n\x14max_concurrent_tasks\x18\x04 \x01(\x05\x12\x17\n\x0fgpu_utilization\x18\x05 \x01(\x01\x12\x14\n\x0cmemory_usage\x18\x06 \x01(\x01\x12\x0e\n\x06uptime\x18\x07 \x01(\x01\x12\x1e\n\x16processed_videos_today\x18\x08 \x01(\x05\x12\x31\n\rlast_activity\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x17\n\x15GetServerStatsRequest\"\xd1\x01\n\x0bServerStats\x12\x30\n\x06server\x18\x01 \x01(\x0b\x32 .lastframe.server.v1.ServerFacts\x12.\n\x05tasks\x18\x02 \x01(\x0b\x32\x1f.lastframe.server.v1.TaskCounts\x12.\n\x05queue\x18\x03 \x01(\x0b\x32\x1f.lastframe.server.v1.QueueFacts\x12\x30\n\x06system\x18\x04 \x01(\x0b\x32 .lastframe.server.v1.SystemFacts\"]\n\x0bServerFacts\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\x0e\n\x06uptime\x18\x02 \x01(\x01\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\nTaskCounts\x12\x0f\n\x07pending\x18\x01 \x01(\x05\x12\x12\n\nprocessing\x18\x02 \x01(\x05\x12\x11\n\tcompleted\x18\x03 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x05\x12\r\n\x05total\x18\x05 \x01(\x05\"N\n\nQueueFacts\x12\x14\n\x0c\x61\x63tive_tasks\x18\x01 \x01(\x05\x12\x12\n\nqueue_size\x18\x02 \x01(\x05\x12\x16\n\x0emax_concurrent\x18\x03 \x01(\x05\"<\n\x0bSystemFacts\x12\x14\n\x0cmemory_usage\x18\x01 \x01(\x01\x12\x17\n\x0fgpu_utilization\x18\x02 \x01(\x01\"\x10\n\x0eGetDocsRequest\"M\n\x13GetDocsAssetRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$\"\x13\n\x11GetConsoleRequest\"P\n\x16GetConsoleAssetRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$\"\x13\n\x11GetOpenapiRequest2\xc8\x03\n\rServerService\x12T\n\x07GetRoot\x12#.lastframe.server.v1.GetRootRequest\x1a\x19.lastframe.server.v1.Root\"\t\x82\xd3\xe4\x93\x02\x03\x12\x01/\x12`\n\tGetHealth\x12%.lastframe.server.v1.GetHealthRequest\x1a\x1b.lastframe.server.v1.Health\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/health\x12\x80\x01\n\x0fGetServerStatus\x12+.lastframe.server.v1.GetServerStatusRequest\x1a!.lastframe.server.v1.ServerStatus\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/server/status\x12|\n\x0eGetServerStats\x12*.lastframe.server.v1.GetServerStatsRequest\x1a .lastframe.server.v1.ServerStats\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/server/stats2\xf8\x03\n\x0bSiteService\x12S\n\x07GetDocs\x12#.lastframe.server.v1.GetDocsRequest\x1a\x14.google.api.HttpBody\"\r\x82\xd3\xe4\x93\x02\x07\x12\x05/docs\x12\x64\n\x0cGetDocsAsset\x12(.lastframe.server.v1.GetDocsAssetRequest\x1a\x14.google.api.HttpBody\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/docs/{name}\x12\\\n\nGetConsole\x12&.lastframe.server.v1.GetConsoleRequest\x1a\x14.google.api.HttpBody\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/console\x12m\n\x0fGetConsoleAsset\x12+.lastframe.server.v1.GetConsoleAssetRequest\x1a\x14.google.api.HttpBody\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/console/{name}\x12\x61\n\nGetOpenapi\x12&.lastframe.server.v1.GetOpenapiRequest\x1a\x14.google.api.HttpBody\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/openapi.jsonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,38 +63,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROOT']._serialized_end=266
   _globals['_GETHEALTHREQUEST']._serialized_start=268
   _globals['_GETHEALTHREQUEST']._serialized_end=286
-  _globals['_HEALTH']._serialized_start=288
-  _globals['_HEALTH']._serialized_end=414
-  _globals['_HEALTHSERVICES']._serialized_start=417
-  _globals['_HEALTHSERVICES']._serialized_end=547
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=549
-  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=573
-  _globals['_SERVERSTATUS']._serialized_start=576
-  _globals['_SERVERSTATUS']._serialized_end=831
-  _globals['_GETSERVERSTATSREQUEST']._serialized_start=833
-  _globals['_GETSERVERSTATSREQUEST']._serialized_end=856
-  _globals['_SERVERSTATS']._serialized_start=859
-  _globals['_SERVERSTATS']._serialized_end=1068
-  _globals['_SERVERFACTS']._serialized_start=1070
-  _globals['_SERVERFACTS']._serialized_end=1163
-  _globals['_TASKCOUNTS']._serialized_start=1165
-  _globals['_TASKCOUNTS']._serialized_end=1264
-  _globals['_QUEUEFACTS']._serialized_start=1266
-  _globals['_QUEUEFACTS']._serialized_end=1344
-  _globals['_SYSTEMFACTS']._serialized_start=1346
-  _globals['_SYSTEMFACTS']._serialized_end=1406
-  _globals['_GETDOCSREQUEST']._serialized_start=1408
-  _globals['_GETDOCSREQUEST']._serialized_end=1424
-  _globals['_GETDOCSASSETREQUEST']._serialized_start=1426
-  _globals['_GETDOCSASSETREQUEST']._serialized_end=1503
-  _globals['_GETCONSOLEREQUEST']._serialized_start=1505
-  _globals['_GETCONSOLEREQUEST']._serialized_end=1524
-  _globals['_GETCONSOLEASSETREQUEST']._serialized_start=1526
-  _globals['_GETCONSOLEASSETREQUEST']._serialized_end=1606
-  _globals['_GETOPENAPIREQUEST']._serialized_start=1608
-  _globals['_GETOPENAPIREQUEST']._serialized_end=1627
-  _globals['_SERVERSERVICE']._serialized_start=1630
-  _globals['_SERVERSERVICE']._serialized_end=2086
-  _globals['_SITESERVICE']._serialized_start=2089
-  _globals['_SITESERVICE']._serialized_end=2593
+  _globals['_HEALTH']._serialized_start=289
+  _globals['_HEALTH']._serialized_end=464
+  _globals['_HEALTHSINCE']._serialized_start=467
+  _globals['_HEALTHSINCE']._serialized_end=659
+  _globals['_UNHEALTHY']._serialized_start=662
+  _globals['_UNHEALTHY']._serialized_end=862
+  _globals['_HEALTHSERVICES']._serialized_start=865
+  _globals['_HEALTHSERVICES']._serialized_end=995
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_start=997
+  _globals['_GETSERVERSTATUSREQUEST']._serialized_end=1021
+  _globals['_SERVERSTATUS']._serialized_start=1024
+  _globals['_SERVERSTATUS']._serialized_end=1279
+  _globals['_GETSERVERSTATSREQUEST']._serialized_start=1281
+  _globals['_GETSERVERSTATSREQUEST']._serialized_end=1304
+  _globals['_SERVERSTATS']._serialized_start=1307
+  _globals['_SERVERSTATS']._serialized_end=1516
+  _globals['_SERVERFACTS']._serialized_start=1518
+  _globals['_SERVERFACTS']._serialized_end=1611
+  _globals['_TASKCOUNTS']._serialized_start=1613
+  _globals['_TASKCOUNTS']._serialized_end=1712
+  _globals['_QUEUEFACTS']._serialized_start=1714
+  _globals['_QUEUEFACTS']._serialized_end=1792
+  _globals['_SYSTEMFACTS']._serialized_start=1794
+  _globals['_SYSTEMFACTS']._serialized_end=1854
+  _globals['_GETDOCSREQUEST']._serialized_start=1856
+  _globals['_GETDOCSREQUEST']._serialized_end=1872
+  _globals['_GETDOCSASSETREQUEST']._serialized_start=1874
+  _globals['_GETDOCSASSETREQUEST']._serialized_end=1951
+  _globals['_GETCONSOLEREQUEST']._serialized_start=1953
+  _globals['_GETCONSOLEREQUEST']._serialized_end=1972
+  _globals['_GETCONSOLEASSETREQUEST']._serialized_start=1974
+  _globals['_GETCONSOLEASSETREQUEST']._serialized_end=2054
+  _globals['_GETOPENAPIREQUEST']._serialized_start=2056
+  _globals['_GETOPENAPIREQUEST']._serialized_end=2075
+  _globals['_SERVERSERVICE']._serialized_start=2078
+  _globals['_SERVERSERVICE']._serialized_end=2534
+  _globals['_SITESERVICE']._serialized_start=2537
+  _globals['_SITESERVICE']._serialized_end=3041
 # @@protoc_insertion_point(module_scope)

@@ -32,14 +32,40 @@ class GetHealthRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Health(_message.Message):
-    __slots__ = ("status", "timestamp", "services")
+    __slots__ = ("status", "timestamp", "services", "since")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
     status: str
     timestamp: _timestamp_pb2.Timestamp
     services: HealthServices
-    def __init__(self, status: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., services: _Optional[_Union[HealthServices, _Mapping]] = ...) -> None: ...
+    since: HealthSince
+    def __init__(self, status: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., services: _Optional[_Union[HealthServices, _Mapping]] = ..., since: _Optional[_Union[HealthSince, _Mapping]] = ...) -> None: ...
+
+class HealthSince(_message.Message):
+    __slots__ = ("mongodb", "redis", "rabbitmq", "storage")
+    MONGODB_FIELD_NUMBER: _ClassVar[int]
+    REDIS_FIELD_NUMBER: _ClassVar[int]
+    RABBITMQ_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_FIELD_NUMBER: _ClassVar[int]
+    mongodb: _timestamp_pb2.Timestamp
+    redis: _timestamp_pb2.Timestamp
+    rabbitmq: _timestamp_pb2.Timestamp
+    storage: _timestamp_pb2.Timestamp
+    def __init__(self, mongodb: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., redis: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rabbitmq: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., storage: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Unhealthy(_message.Message):
+    __slots__ = ("status", "timestamp", "services", "since")
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    status: str
+    timestamp: _timestamp_pb2.Timestamp
+    services: HealthServices
+    since: HealthSince
+    def __init__(self, status: _Optional[str] = ..., timestamp: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., services: _Optional[_Union[HealthServices, _Mapping]] = ..., since: _Optional[_Union[HealthSince, _Mapping]] = ...) -> None: ...
 
 class HealthServices(_message.Message):
     __slots__ = ("mongodb", "redis", "gpu", "rabbitmq", "storage", "sandbox")
