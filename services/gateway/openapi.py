@@ -34,6 +34,7 @@ Send a job, get a `task_id` at once, then poll its status, watch it, or be calle
 """
 
 # Words that only the edge itself says.
+_UNHEALTHY = "lastframe.server.v1.Unhealthy"
 _EDGE_WORDS = ("method_not_allowed", "request_too_large")
 
 
@@ -145,7 +146,8 @@ def openapi_document(contract: Contract) -> Json:
                 "bearer": {"type": "http", "scheme": "bearer", "description": "The API key, without the word `Bearer`."}
             },
             "schemas": _schemas(contract, bound),
-            "responses": {error.name: _error_response(error) for error in (*_ERRORS.values(), _ANY_ERROR)},
+            "responses": {error.name: _error_response(error) for error in (*_ERRORS.values(), _ANY_ERROR)}
+            | {"Unhealthy": _unhealthy_response()},
         },
     }
 
@@ -156,7 +158,7 @@ def _place(feature: str) -> int:
 
 def _schemas(contract: Contract, rpcs: list[Rpc]) -> Json:
     requests = reachable(contract, {rpc.input_type for rpc in rpcs if any(one.body == "*" for one in rpc.bindings)})
-    replies = reachable(contract, {rpc.output_type for rpc in rpcs} | set(METADATA.values()))
+    replies = reachable(contract, {rpc.output_type for rpc in rpcs} | {*METADATA.values(), _UNHEALTHY})
     shared = set(requests) & set(replies)
     if shared:
         raise ValueError(f"messages in requests and replies differ in what is required: {sorted(shared)}")
@@ -275,7 +277,37 @@ def _errors(contract: Contract, rpc: Rpc, binding: HttpBinding) -> Json:
     found: Json = {
         str(status): {"$ref": f"#/components/responses/{_ERRORS[status].name}"} for status in sorted(statuses)
     }
+    if rpc.name == "GetHealth":
+        found["503"] = {"$ref": "#/components/responses/Unhealthy"}
     return found | {"default": {"$ref": f"#/components/responses/{_ANY_ERROR.name}"}}
+
+
+def _unhealthy_response() -> Json:
+    """A 503 that says which parts are up: an error with the message of health beside it."""
+    names = ("Error", component_name(_UNHEALTHY))
+    content: Json = {
+        "schema": {"allOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]},
+        "example": {
+            "detail": "The task store is not reachable",
+            "error": "unavailable",
+            "status": "unhealthy",
+            "timestamp": "2025-08-06T10:13:05.833Z",
+            "services": {
+                "mongodb": "disconnected",
+                "redis": "connected",
+                "gpu": "unavailable",
+                "rabbitmq": "connected",
+                "storage": "connected",
+            },
+            "since": {
+                "mongodb": "2025-08-06T10:12:51.020Z",
+                "redis": "2025-08-04T08:00:02.417Z",
+                "rabbitmq": "2025-08-04T08:00:02.417Z",
+                "storage": "2025-08-04T08:00:02.417Z",
+            },
+        },
+    }
+    return {"description": "The task store is away: nothing is accepted.", "content": {"application/json": content}}
 
 
 def _error_response(error: _Error) -> Json:

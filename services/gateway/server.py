@@ -77,7 +77,7 @@ class ServerService(server_pb2_grpc.ServerServiceServicer):
         words = {name: self._word(name, part.is_up) for name, part in parts.items()}
         has_gpu = self.has_video_engine or self._gpu.utilization_percent() is not None
         gpu = "available" if has_gpu else "unavailable"
-        found = {
+        found: dict[str, Any] = {
             "timestamp": _timestamp(datetime.now(UTC)),
             "services": server_pb2.HealthServices(gpu=gpu, sandbox=self._deployment.sandbox, **words),
             "since": server_pb2.HealthSince(**{name: _timestamp(part.since) for name, part in parts.items()}),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import shutil
 import time
@@ -323,9 +322,7 @@ class Runner:
     async def _clean_up(self, run: _Run, context: JobContext, scratch: Path) -> None:
         with contextlib.suppress(Exception):
             await context.close()
-        try:
-            os.rmdir(scratch)
-        except OSError:  # not empty
+        if not _was_empty(scratch):
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         metrics.source_bytes.labels(run.task.kind).inc(context.bytes_fetched)
         self._runs.pop(run.task.task_id, None)
@@ -376,3 +373,12 @@ def _measure_success(task: Task, success: Success, context: JobContext) -> None:
 
 def span_facts(task: Task) -> dict[str, str | int]:
     return {"lastframe.task_id": task.task_id, "lastframe.attempt": task.attempt, "lastframe.fence": task.fence}
+
+
+def _was_empty(scratch: Path) -> bool:
+    """Removes it if so; that is not worth a thread."""
+    try:
+        scratch.rmdir()
+    except OSError:
+        return False
+    return True

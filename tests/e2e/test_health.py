@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import pytest
 from google.rpc import status_pb2
 from lastframe.server.v1 import server_pb2, server_pb2_grpc
 
-from deploy.stack.process import Server, free_ports
-from deploy.stack.servers import S3, Mongo, Rabbit, Redis
+from deploy.stack.process import free_ports
 from services.gateway.edge.launcher import EdgeProcess
 from services.gateway.feature import gateway_feature
 from shared.runtime.settings import Settings
@@ -30,33 +30,29 @@ PARTS = {"mongodb", "redis", "rabbitmq", "storage"}
 
 
 @pytest.fixture
-def servers(
-    mongo_server: Mongo, redis_server: Redis, rabbit_server: Rabbit, s3_server: S3
-) -> Iterator[dict[str, Server]]:  # noqa: F811
-    named: dict[str, Server] = {
-        "mongodb": mongo_server,
-        "redis": redis_server,
-        "rabbitmq": rabbit_server,
-        "storage": s3_server,
-    }
-    with hurting(mongo_server), hurting(redis_server), hurting(rabbit_server), hurting(s3_server):
+def servers(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    fixtures = {"mongodb": "mongo_server", "redis": "redis_server", "rabbitmq": "rabbit_server", "storage": "s3_server"}
+    named = {part: request.getfixturevalue(fixture) for part, fixture in fixtures.items()}
+    with ExitStack() as exits:
+        for server in named.values():
+            exits.enter_context(hurting(server))
         yield named
 
 
 @pytest.fixture
 async def addresses(
-    servers: dict[str, Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[str, str]]:
     """Of a gateway on these servers: the edge's URL, and the service's own address."""
-    storage: Any = servers["storage"]
+    storage = servers["storage"]
     for name, value in storage.environment.items():
         monkeypatch.setenv(name, value)
     settings = Settings(
         data_dir=tmp_path,
         api_keys="ann=key",
-        store_url=servers["mongodb"].database_url("health"),  # type: ignore[attr-defined]
-        live_url=servers["redis"].url,  # type: ignore[attr-defined]
-        queue_url=servers["rabbitmq"].url,  # type: ignore[attr-defined]
+        store_url=servers["mongodb"].database_url("health"),
+        live_url=servers["redis"].url,
+        queue_url=servers["rabbitmq"].url,
         objects_url=storage.url,
         public_media_url=storage.public_base_url,
     )
@@ -93,7 +89,7 @@ def is_healthy(status: int, body: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("part", ["redis", "rabbitmq", "storage"])
 async def test_it_is_degraded_and_serves_without(
-    addresses: tuple[str, str], servers: dict[str, Server], part: str
+    addresses: tuple[str, str], servers: dict[str, Any], part: str
 ) -> None:
     url, _ = addresses
     before = await health(url, is_healthy)
@@ -114,7 +110,7 @@ async def test_it_is_degraded_and_serves_without(
 
 
 async def test_without_the_store_it_is_unhealthy_and_says_what_is_up(
-    addresses: tuple[str, str], servers: dict[str, Server]
+    addresses: tuple[str, str], servers: dict[str, Any]
 ) -> None:
     url, address = addresses
     await health(url, is_healthy)
