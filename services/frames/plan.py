@@ -58,7 +58,7 @@ def plan(
                 f"at most {context.max_pixels} pixels are allowed",
                 word="too_many_pixels",
             )
-        refuse_longer(declared_seconds(container, stream), context.max_duration_seconds)
+        refuse_longer(declared_seconds(container), context.max_duration_seconds)
         shown = [entry for entry in stream.index_entries if not entry.is_discard] if file.is_hollow else []
         resolution = display_resolution(stream, rotations(container).get(stream.index, 0))
         from_the_end = stream.codec_context.codec.canonical_name in TRUSTED_KEY_FRAMES.split()

@@ -33,7 +33,7 @@ _MEDIA_FORMATS: Final = """
     film_cpk filmstrip idcin ipmovie wc3movie vmd dsicin thp 4xm mtv mv mvi anm bethsoftvid bfi bmv c93 cdxl dxa ea gdv
     hnm iv8 jv lvf mlv mm msnwctcp nc nuv paf psxstr rl2 rpl siff smush tmv txd vc vividas xmv yop
     mp3 wav w64 aac flac aiff au ac3 ac4 eac3 dts dtshd truehd mlp amr amrnb amrwb caf ape wv tta tak mpc mpc8 opus
-    oma voc dsf iff rso sox shn adx ircam nistsphere qcp gsm avr pvf ast aa aax loas usm wsaud qoa osq
+    oma voc dsf iff rso sox shn adx ircam nistsphere qcp gsm avr pvf ast aa aax loas usm wsaud qoa osq spdif sbc
 """
 # Not listed, and so refused: playlists and manifests (hls, concat, dash, sdp, rtsp, webm_dash_manifest), demuxers that
 # open siblings (vobsub, image2), still pictures, subtitles, raw samples without a header, capture devices.
@@ -47,6 +47,8 @@ OPTIONS: Final = {
     "probesize": "5000000",
     "analyzeduration": "10000000",
 }
+
+_STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000"})
 
 _SMALLEST_HELD_BYTES: Final = 128 * 1024
 """libavformat skips less than its 32 KiB read-ahead by reading, so a small range must stay readable."""
@@ -125,8 +127,17 @@ def media_errors(source: ByteSource | ByteFile) -> Iterator[None]:
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """The real video streams in file order: cover art and posters (`attached_pic`) are not videos."""
-    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    """The real video streams in file order: cover art and posters are not videos, declared as such or not.
+
+    Some cameras and editors store a thumbnail as a track of one still picture in front of the film.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    moving = [s for s in streams if not _is_still(s)]
+    return moving or streams
+
+
+def _is_still(stream: VideoStream) -> bool:
+    return stream.frames == 1 and stream.codec_context is not None and stream.codec_context.name in _STILL_CODECS
 
 
 def first_video_stream(container: InputContainer) -> VideoStream:
@@ -174,13 +185,14 @@ def _raise_unsupported(error: Exception, file: ByteFile | None, label: str) -> N
     if isinstance(error, av.error.ArgumentError) and "max_pixels" in str(error):
         raise LimitExceeded("the picture has too many pixels", word="too_many_pixels", input_name=label) from error
     found = describe_bytes(file.bytes_at(0, 4096)) if file is not None else None
-    if found is None and file is not None and _has_lost_its_index(file):
+    if found is None and file is not None and has_lost_its_index(file):
         raise UnsupportedMedia("the file is cut off: its index (moov) is missing", input_name=label) from error
     if found is None:
         raise UnsupportedMedia("the file is damaged or in a format that cannot be read", input_name=label) from error
     raise UnsupportedMedia(f"this is not a video or audio file; it looks like {found}", input_name=label) from error
 
 
-def _has_lost_its_index(file: ByteFile) -> bool:
+def has_lost_its_index(file: ByteFile) -> bool:
+    """Whether this is an mp4 or mov with samples, but without a whole index: a recording or download that broke off."""
     layout = read_layout(file)
     return layout is not None and not layout.indexed and bool(layout.samples)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 import av.error
@@ -22,7 +22,14 @@ from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import MERGED_GAP_BYTES, ByteFile, merged
-from shared.media.container import MAX_PIXELS, first_video_stream, media_errors, only, open_container
+from shared.media.container import (
+    MAX_PIXELS,
+    first_video_stream,
+    has_lost_its_index,
+    media_errors,
+    only,
+    open_container,
+)
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
@@ -38,6 +45,7 @@ from shared.media.tail import (
     read_tail,
     shows_in_stored_order,
 )
+from shared.media.tail_seek import SEEKS_BY_BYTE, positions_from_the_end
 
 # Of these a packet flagged as a key frame really starts afresh. Any other codec (palette deltas, screen codecs whose
 # containers flag every frame) is decoded from its start.
@@ -183,7 +191,7 @@ def _from_the_end(search: _Search) -> FinalFrame | None:
         if attempt < next_attempt or (hold_samples and not search.is_indexed):
             continue
         with search.opened(strict=True, threads=search.threads, hold_samples=hold_samples) as (container, stream):
-            search.refuse_longer(declared_seconds(container, stream))
+            search.refuse_longer(declared_seconds(container))
             if stream.codec_context.codec.canonical_name not in TRUSTED_KEY_FRAMES.split():
                 return None
             tail, used = _tail(search, container, stream, attempt)
@@ -251,7 +259,7 @@ def _second_look(search: _Search, tail: Tail, expected: int | None, turn: int | 
         if frame is None:
             return None
         is_clean = strict.frame is not None and frame.pts == strict.frame.pts
-        if not is_clean or strict.lost > tail.incomplete:
+        if not is_clean or strict.lost > tail.incomplete or tail.is_reordered:
             search.displayed_frames = None
         if tail.incomplete:
             search.warnings.append(_cut_off(tail))
@@ -271,17 +279,27 @@ def _tail(search: _Search, container: InputContainer, stream: VideoStream, attem
     try that it took: where a try finds no key frame the next one follows at once."""
     if search.is_indexed and is_mov(container) and len(stream.index_entries) > 0:
         return _indexed_tail(search, container, stream, attempt), attempt
-    # After a seek in a program stream the parser guesses time stamps, so that is read from its start.
-    if attempt < len(_BACK_SECONDS) and container.format.name != "mpeg" and container.duration is not None:
-        end = (container.start_time or 0) + container.duration
-        for used, back_seconds in enumerate(_BACK_SECONDS[attempt:], start=attempt):
+    if attempt < len(_BACK_SECONDS):
+        for used, (target, is_byte) in enumerate(_targets(search.file, container)):
+            if used < attempt:
+                continue
             with suppress(av.error.FFmpegError):
-                container.seek(end - back_seconds * 1_000_000)
+                container.seek(target, unsupported_byte_offset=is_byte)
                 tail = read_tail(container, stream)
-                if tail.packets or tail.unbounded:
+                if tail.unbounded or (tail.packets and (not is_byte or tail.packets[0].pts is not None)):
                     return tail, used
         return Tail(), len(_BACK_SECONDS) - 1
     return read_tail(container, stream, from_start=True), len(_BACK_SECONDS)
+
+
+def _targets(file: ByteFile, container: InputContainer) -> Iterator[tuple[int, bool]]:
+    """Where to seek to, each place further from the end: a time in microseconds, or (`True`) a byte."""
+    if container.format.name in SEEKS_BY_BYTE:
+        positions = positions_from_the_end(file, container.format.name)
+        yield from islice(((position, True) for position in positions), len(_BACK_SECONDS))
+    elif container.duration is not None:
+        end = (container.start_time or 0) + container.duration
+        yield from ((end - back_seconds * 1_000_000, False) for back_seconds in _BACK_SECONDS)
 
 
 def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
@@ -320,6 +338,8 @@ def _full_decode(search: _Search) -> FinalFrame:
             return result
     result = _decode_all(search, strict=False, threads=1)
     if result is None:
+        if has_lost_its_index(search.file):
+            raise UnsupportedMedia("the file is cut off: its index (moov) is incomplete")
         raise UnsupportedMedia("not one frame of the file's video could be decoded")
     return result
 
@@ -330,14 +350,16 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
         decoder = stream.codec_context
         starts_afresh = decoder.codec.canonical_name in TRUSTED_KEY_FRAMES.split()
         tick = float(stream.time_base or 0)
-        expected_seconds = declared_seconds(container, stream) or 1.0
+        expected_seconds = max(1.0, (container.duration or 0) / 1_000_000)
         last: VideoFrame | None = None
         turn: int | None = None
+        is_dated = True
         displayed = errors = 0
         is_timed, is_damaged = not shows_in_stored_order(container), search.is_damaged and not starts_afresh
         for packet in chain(media_packets(container, stream), [None]):
             if packet is not None:
                 is_timed = is_timed and packet.pts is not None
+                is_dated = is_dated and packet.dts is not None
                 is_damaged = packet.is_corrupt or (is_damaged and not (starts_afresh and packet.is_keyframe))
             try:
                 for last in decoder.decode(packet):  # noqa: B007
@@ -351,13 +373,15 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
                 seconds = time * tick - _origin_seconds(container)
                 search.refuse_longer(seconds)
                 search.progress("decoding", min(0.95, max(0.0, seconds / expected_seconds)))
+        if strict and displayed == 0:
+            return None  # a decoder that refuses everything only when told to be strict says nothing about damage
         search.is_damaged = search.is_damaged or is_damaged
         if last is None or (strict and (errors or is_damaged)):
             return None
         search.displayed_frames = displayed
         search.warnings = [_GUESSED] if search.is_damaged else []
         method = "concealed" if search.is_damaged else "full_decode"
-        return search.found(container, stream, last, method, turn=None if is_timed else turn)
+        return search.found(container, stream, last, method, turn=turn if is_dated and not is_timed else None)
 
 
 # Facts of a container -------------------------------------------------------------------------------------------
@@ -374,10 +398,9 @@ def _origin_seconds(container: InputContainer) -> float:
     return container.start_time / 1_000_000
 
 
-def declared_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """The header's duration where the format's header can be believed, else 0 (then the packets will tell)."""
-    names = set(container.format.name.split(","))
-    if names & {"mov", "matroska"} and container.duration is not None:
+def declared_seconds(container: InputContainer) -> float:
+    """The index' duration where the format has one, else 0 (then the packets will tell: other headers may lie)."""
+    if is_mov(container) and container.duration is not None:
         return container.duration / 1_000_000
     return 0.0
 

@@ -51,9 +51,19 @@ class Tail:
         return max((i for i, packet in enumerate(self.packets) if packet.is_keyframe), default=0)
 
     @property
+    def is_reordered(self) -> bool:
+        """Whether pictures are stored in another order than they are shown in."""
+        times = [packet.pts for packet in self.packets if packet.pts is not None]
+        return times != sorted(times)
+
+    @property
     def last_decoding_time(self) -> int | None:
-        """The greatest DTS: where the container has no presentation times, the last picture's turn."""
-        return max((packet.dts for packet in self.packets if packet.dts is not None), default=None)
+        """The greatest DTS: where the container has no presentation times, the last picture's turn.
+
+        None where some packets have no DTS either.
+        """
+        times = [packet.dts for packet in self.packets if packet.dts is not None]
+        return max(times) if times and len(times) == len(self.packets) else None
 
 
 def media_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:

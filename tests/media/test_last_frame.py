@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import random
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
@@ -35,6 +36,7 @@ from tests.media.test_last_frame_matrix import (
     found,
     hevc,
     make,
+    picture,
 )
 from tests.support.media import MediaFile, manifest, media_file
 from tests.support.sources import CountingSource
@@ -114,16 +116,20 @@ def test_image_formats(image_format: str, kind: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def big(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Ten noisy seconds with sound (some MB), its index at the end, at the start, and as Matroska."""
+    """Ten noisy seconds with sound (some MB): indexed at the end, at the start, by cues, and not at all."""
     folder = tmp_path_factory.mktemp("big")
     noise = np.random.default_rng(1).integers(0, 255, (8, 180, 320, 3), np.uint8).repeat(2, axis=1).repeat(2, axis=2)
     frames = [VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p") for picture in noise]
     files = {}
-    for name, muxer in (("end.mp4", {}), ("start.mp4", {"movflags": "faststart"}), ("x.mkv", {})):
+    kinds = (("end.mp4", {}), ("start.mp4", {"movflags": "faststart"}), ("x.mkv", {}), ("x.flv", {}), ("x.mpg", {}))
+    for name, muxer in kinds:
         with av.open(str(folder / name), "w", options=muxer) as out:
-            video = out.add_stream("libx264", rate=25, options={"preset": "ultrafast", "g": "25", "crf": "30"})
+            codec, options = "libx264", {"preset": "ultrafast", "g": "25", "crf": "30"}
+            if name == "x.mpg":
+                codec, options = "mpeg2video", {"g": "25", "qmin": "6", "qmax": "6"}
+            video = out.add_stream(codec, rate=25, options=options)
             video.width, video.height, video.pix_fmt = 640, 360, "yuv420p"
-            sound = out.add_stream("aac", rate=48000)
+            sound = out.add_stream("mp2" if name == "x.mpg" else "aac", rate=48000)
             for number in range(250):
                 frame = frames[number % len(frames)]
                 frame.pts, frame.time_base, frame.pict_type = number, Fraction(1, 25), 0
@@ -158,6 +164,15 @@ def test_matroska_costs_a_fraction(big: dict[str, bytes]) -> None:
     result, source = found(data)
     assert result.method == "last_gop"
     assert source.bytes_fetched < len(data) * 0.45
+
+
+@pytest.mark.parametrize("name", ["x.flv", "x.mpg"])
+def test_a_container_without_an_index_is_read_from_its_end(big: dict[str, bytes], name: str) -> None:
+    data = big[name]
+    result, source = found(data)
+    assert (result.frame.pts, digest(result.frame)) == list(all_frames(data))[-1]
+    assert result.method == "last_gop"
+    assert source.bytes_fetched < len(data) * 0.75
 
 
 def test_no_byte_is_fetched_twice(big: dict[str, bytes]) -> None:
@@ -291,6 +306,52 @@ def test_cover_art_is_not_a_video(tmp_path: Path) -> None:
         out.mux([*packets, *sound.encode(None)])
     with pytest.raises(UnsupportedMedia, match="no video stream; found: audio mp3, attached picture mjpeg"):
         found(path.read_bytes())
+
+
+@pytest.mark.parametrize("still_first", [True, False])
+def test_an_undeclared_thumbnail_track_is_not_a_video(still_first: bool, tmp_path: Path) -> None:
+    path = tmp_path / "camera.mov"
+    with av.open(str(path), "w") as out:
+        tracks = [("mjpeg", "yuvj420p", 1), ("mpeg4", "yuv420p", 12)]
+        streams = []
+        for codec, pixel_format, frames in tracks if still_first else tracks[::-1]:
+            stream = out.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+            streams.append((stream, pixel_format, frames))
+        for stream, pixel_format, frames in streams:
+            for number in range(frames):
+                frame = picture(number, pixel_format, (96, 64))
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+    result, _ = found(path.read_bytes())
+    assert (result.codec, result.frame_index) == ("mpeg4", 11)
+
+
+def test_pictures_with_exif_are_shown(tmp_path: Path) -> None:
+    """FFmpeg attaches EXIF to a picture as a kind of side data that PyAV has no name for."""
+    data = make(Clip("", "mov", "tiff", "rgb24", frames=5), tmp_path)
+    result = extract(StepContext(scratch=tmp_path), CountingSource(data), image_format="png")
+    assert (result.frame_pts, result.method, result.warnings) == (pytest.approx(0.16), "full_decode", ())
+    with Image.open(tmp_path / result.file_name) as image:
+        wanted = picture(4, "rgb24", (96, 64)).to_ndarray()
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.parametrize("claimed_ms", [0.0, 500.0, 3_600_000.0])
+def test_a_matroska_header_that_lies_about_the_duration(claimed_ms: float, tmp_path: Path) -> None:
+    data = bytearray(make(Clip("", "matroska", "libx264", options=H264), tmp_path))
+    at = data.index(b"\x44\x89\x88") + 3
+    data[at : at + 8] = struct.pack(">d", claimed_ms)
+    expected = list(all_frames(bytes(data)))[-1]
+    result, _ = found(bytes(data))
+    assert (result.frame.pts, digest(result.frame)) == expected
+
+
+def test_a_recording_that_starts_late_is_not_long(tmp_path: Path) -> None:
+    data = make(Clip("", "matroska", "libx264", options=H264, muxer={"output_ts_offset": "5000"}), tmp_path)
+    result, _ = found(data)
+    assert result.end_seconds == pytest.approx(60 / 25, abs=0.05)
 
 
 @pytest.mark.parametrize(

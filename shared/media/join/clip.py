@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import atan2, degrees
-from typing import Any, cast
+from typing import Any
 
 import av
 import av.error
 from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -31,6 +32,7 @@ from shared.media.join.timeline import FrameTimes, frame_times, regular_times
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.sparse_file import sparse_file
+from shared.media.side_data import side_data
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
@@ -312,8 +314,8 @@ def _missing_frames(stream: VideoStream, source: ByteSource) -> int:
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...]:
-    data = frame.side_data.get("DISPLAYMATRIX")
-    return struct.unpack("=9i", memoryview(cast(Any, data))[:36]) if data is not None else ()
+    data = side_data(frame, SideDataType.DISPLAYMATRIX)
+    return struct.unpack("=9i", data[:36]) if data is not None else ()
 
 
 def _colour(frame: VideoFrame) -> Colour:

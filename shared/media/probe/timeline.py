@@ -28,6 +28,7 @@ from shared.media.container import only, open_container
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
 from shared.media.probe.spans import FirstSound, Span, SpanMeter, first_sound
+from shared.media.tail_seek import SEEKS_BY_BYTE, positions_from_the_end
 
 Method = Literal["container", "packets", "decode"]
 
@@ -37,12 +38,14 @@ _HAS_ZERO: Final = frozenset({MOV, MATROSKA, "avi"})
 """Timelines that begin at zero, whatever the first packet says; elsewhere the earliest PTS is the beginning."""
 _COUNTED_IN_HEADER: Final = frozenset({"flac", "caf"})
 _PCM_CONTAINERS: Final = frozenset({"wav", "w64", "aiff", "au"})
-_SEEKS_BY_TIME: Final = frozenset({MATROSKA, "ogg", "avi"})
-_SEEKS_BY_BYTE: Final = frozenset({"mpegts", "mpeg"})
+_SEEKS_BY_TIME: Final = frozenset({MATROSKA, MOV, "ogg", "avi"})
+_SEEKS_BY_BYTE: Final = SEEKS_BY_BYTE | {"mpegts", "asf"}
 _WITHOUT_TIMESTAMPS: Final = frozenset(
     {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mlp", "amr", "amrnb", "amrwb", "ogg"}
 )
 """Audio streams whose packets are simply counted; Ogg is read whole only when it is chained."""
+_MUTE_AT_FIRST: Final = ("wma", "vorbis")
+"""Their decoders need two packets for the first sound: the first packet's time is not presented."""
 _NO_FILLIN: Final = 0x10  # AVFMT_FLAG_NOFILLIN
 _NO_PARSE: Final = 0x20  # AVFMT_FLAG_NOPARSE
 _TAIL_MICROSECONDS: Final = 3_000_000
@@ -96,8 +99,30 @@ def measure_timeline(
         # The decoder swallows a frame at either end, and the container does not say which.
         return _by_decoding(file, streams)
     sound = None if is_video else first_sound(streams[0], container.demux(streams[0]))
-    timeline = _by_tail(file, container, streams, sound)
-    return timeline or _by_all_packets(file, streams, sound, progress)
+    starts = _late_starts(file, container, streams) if is_video else {}
+    timeline = _by_tail(file, container, streams, sound, starts)
+    return timeline or _by_all_packets(file, streams, sound, starts, progress)
+
+
+def _late_starts(file: ByteFile, container: InputContainer, streams: list[Stream]) -> dict[int, Fraction]:
+    """Where sound begins whose first packets decode to nothing, by stream index; it may be where the medium begins."""
+    starts = {}
+    if container.format.name not in _HAS_ZERO:
+        for index in [s.index for s in streams if s.type == "audio" and _codec_name(s).startswith(_MUTE_AT_FIRST)]:
+            with open_container(file) as fresh:
+                only(fresh, [fresh.streams[index]])
+                found = first_sound(fresh.streams[index], fresh.demux(fresh.streams[index]))
+            if found is not None and found.start_seconds is not None:
+                starts[index] = found.start_seconds
+    return starts
+
+
+def _begun(spans: dict[int, Span], starts: dict[int, Fraction]) -> dict[int, Span]:
+    for index, start in starts.items():
+        span = spans[index]
+        if span.start is not None and not span.closed:
+            span.start = max(span.start, start)
+    return spans
 
 
 def foresee_method(file: HollowFile, container: InputContainer, streams: list[Stream]) -> tuple[Method, int]:
@@ -200,7 +225,11 @@ def _whole(packets: Iterator[Any]) -> Iterator[Any]:
 
 
 def _by_tail(
-    file: ByteFile, container: InputContainer, streams: list[Stream], sound: FirstSound | None
+    file: ByteFile,
+    container: InputContainer,
+    streams: list[Stream],
+    sound: FirstSound | None,
+    starts: dict[int, Fraction],
 ) -> Timeline | None:
     """First and last packets; None where this container must be read whole."""
     name, size = container.format.name, file.size_bytes
@@ -216,7 +245,9 @@ def _by_tail(
         return None
     try:
         if name in _SEEKS_BY_BYTE:
-            container.seek(max(0, size - _TAIL_BYTES), unsupported_byte_offset=True)
+            # FLV must be entered at a tag; the others anywhere.
+            target = next(positions_from_the_end(file, name), 0) if name == "flv" else max(0, size - _TAIL_BYTES)
+            container.seek(target, unsupported_byte_offset=True)
         else:
             container.seek(max(0, (container.duration or 0) + (container.start_time or 0) - _TAIL_MICROSECONDS))
     except av.error.FFmpegError:
@@ -224,9 +255,9 @@ def _by_tail(
     meter = SpanMeter(streams)
     meter.add_all(container.demux(*streams))
     tail = meter.spans()
-    if all(span.end is None for span in tail.values()):
+    if any(span.end is None for span in tail.values()):
         return None
-    spans = _joined(head, tail)
+    spans = _begun(_joined(head, tail), starts)
     return Timeline(_duration(name, sound is None, spans), "packets", spans)
 
 
@@ -257,7 +288,11 @@ def _pages(data: bytes) -> Iterator[int]:
 
 
 def _by_all_packets(
-    file: ByteFile, streams: list[Stream], sound: FirstSound | None, progress: Callable[[float], None]
+    file: ByteFile,
+    streams: list[Stream],
+    sound: FirstSound | None,
+    starts: dict[int, Fraction],
+    progress: Callable[[float], None],
 ) -> Timeline:
     indexes = [stream.index for stream in streams]
     with open_container(file) as container:
@@ -265,7 +300,7 @@ def _by_all_packets(
         chosen = [container.streams[index] for index in indexes]
         meter = SpanMeter(chosen, {indexes[0]: sound.frame_samples} if sound else None)
         meter.add_all(_reporting(container.demux(*chosen), file, progress))
-    spans = meter.spans()
+    spans = _begun(meter.spans(), starts)
     duration = _audio_duration(name, spans[indexes[0]], sound) if sound else _duration(name, True, spans)
     if duration:
         return Timeline(duration, "packets", spans)
