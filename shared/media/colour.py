@@ -23,8 +23,9 @@ Pixels = npt.NDArray[np.uint8]
 _MATRIX_BT709: Final = 1
 _MATRIX_UNSPECIFIED: Final = frozenset({2, 3})
 _MATRIX_BT601: Final = 6
-_MATRIX_BT2020_CONSTANT: Final = 10
+_MATRIX_YCGCO: Final = 8
 _MATRIX_BT2020: Final = 9
+_MATRIX_HIGHEST_CONVERTED: Final = 9
 
 # Full chroma interpolation and exact rounding: the default shortcuts repeat chroma samples, which shows on red edges.
 _SCALING: Final = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
@@ -50,6 +51,8 @@ def to_srgb(frame: VideoFrame, width: int, height: int) -> Pixels:
         return tone_map.hdr_to_srgb(deep, transfer, primaries or "bt2020", tone_map.peak_nits(frame))
     if primaries is not None:
         return tone_map.wide_to_srgb(_reformat(frame, width, height, "rgb48le"), primaries)
+    if int(frame.colorspace) == _MATRIX_YCGCO:
+        return _from_ycgco(frame, width, height)
     if frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components):
         pixels: Pixels = _reformat(frame, width, height, "rgba")
         return pixels if (pixels[..., 3] < 255).any() else pixels[..., :3]
@@ -60,12 +63,21 @@ def _complete_tags(frame: VideoFrame) -> None:
     if int(frame.colorspace) in _MATRIX_UNSPECIFIED:
         is_hd = frame.width >= 1280 or frame.height > 576
         frame.colorspace = _MATRIX_BT709 if is_hd else _MATRIX_BT601
-    elif int(frame.colorspace) == _MATRIX_BT2020_CONSTANT:
-        # swscale has no constant-luminance matrix; the other one is the nearest.
+    elif int(frame.colorspace) > _MATRIX_HIGHEST_CONVERTED:
+        # swscale has no constant-luminance and no ICtCp matrix; BT.2020's, with which they are used, is the nearest.
         frame.colorspace = _MATRIX_BT2020
     if int(frame.color_range) == ColorRange.UNSPECIFIED and frame.format.name.startswith("yuv"):
         is_full = frame.format.name.startswith("yuvj")
         frame.color_range = ColorRange.JPEG if is_full else ColorRange.MPEG
+
+
+def _from_ycgco(frame: VideoFrame, width: int, height: int) -> Pixels:
+    """By ITU-T H.273, equations 50 to 53; swscale has no such matrix."""
+    frame.colorspace = _MATRIX_BT709  # any, so that the planes only change their range
+    planes = np.moveaxis(_reformat(frame, width, height, "yuv444p16le"), -1, 0).astype(np.float32) / 65535
+    luma, green, orange = planes[0], planes[1] - 32768 / 65535, planes[2] - 32768 / 65535
+    rgb = np.stack([luma - green + orange, luma + green, luma - green - orange], axis=-1)
+    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
 
 
 def _reformat(frame: VideoFrame, width: int, height: int, pixel_format: str) -> npt.NDArray[Any]:

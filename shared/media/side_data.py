@@ -8,8 +8,8 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 
-def _unnamed(kinds: type[SideDataType], number: object) -> SideDataType:
-    member = object.__new__(kinds)
+def _unnamed(kinds: type[SideDataType], number: object) -> Any:
+    member: Any = object.__new__(kinds)
     member._name_, member._value_ = f"UNNAMED_{number}", number
     return member
 

@@ -92,6 +92,31 @@ def test_untagged_hd_is_bt709_and_sd_is_bt601() -> None:
     assert np.abs(centres(shown(hd).pixels)[: len(PATCHES)] - PATCHES).max() <= 2
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_ycgco_by_its_own_formula(full: bool) -> None:
+    red, green, blue = PATCHES.T / 255
+    planes = [
+        green / 2 + (red + blue) / 4,
+        green / 2 - (red + blue) / 4,
+        (red - blue) / 2,
+    ]
+    frame = VideoFrame(SIDE * len(PATCHES), SIDE, "yuv444p")
+    for plane, values, is_luma in zip(frame.planes, planes, (True, False, False), strict=True):
+        levels = values * 255 if full else values * (219 if is_luma else 224)
+        levels = levels + (0 if full and is_luma else 16 if is_luma else 128)
+        row = np.repeat(np.clip(np.rint(levels), 0, 255).astype(np.uint8), SIDE)
+        plane.update(np.tile(np.pad(row, (0, plane.line_size - len(row))), SIDE).tobytes())
+    frame.colorspace, frame.color_range = 8, 2 if full else 1
+    assert np.abs(centres(shown(frame).pixels) - PATCHES).max() <= 3
+
+
+@pytest.mark.parametrize("matrix", range(18))
+def test_no_matrix_is_refused(matrix: int) -> None:
+    frame = patches_frame("bt709", full=False)
+    frame.colorspace = matrix
+    assert shown(frame).pixels.shape == (SIDE, SIDE * len(PATCHES), 3)
+
+
 def test_jpeg_is_full_resolution_chroma_and_png_lossless(tmp_path: Path) -> None:
     picture = shown(patches_frame("bt709", full=False))
     save_picture(picture, tmp_path / "x.jpg", image_format="jpg", quality=95)
