@@ -25,7 +25,7 @@ from shared.media.join.sound import AAC, SoundTrack
 
 FRAME_SAMPLES = 1024
 SPAN_FRAMES = 1024
-"""About 22 seconds at 48 kHz: long against the warm-up, short enough to keep few seconds in memory."""
+"""The longest span, about 22 seconds at 48 kHz: long against the warm-up, short enough to keep few of them in memory."""
 
 WARM_UP_FRAMES = 128
 """Nearly three seconds: the rate control takes so long to settle on a steady tone (measured); windows agree sooner."""
@@ -38,7 +38,7 @@ def aac_packets(sound: SoundTrack, threads: int) -> Iterator[Packet[Any]]:
     """
     with ThreadPoolExecutor(max(1, threads), thread_name_prefix="aac") as pool:
         waiting: deque[Future[list[Packet[Any]]]] = deque()
-        for start, samples, is_last in _spans(sound.blocks, sound.channels):
+        for start, samples, is_last in _spans(sound.blocks, sound.channels, _span_frames(sound.samples, threads)):
             waiting.append(pool.submit(_encode, sound, start, samples, is_last))
             if len(waiting) > threads:
                 yield from waiting.popleft().result()
@@ -46,9 +46,15 @@ def aac_packets(sound: SoundTrack, threads: int) -> Iterator[Packet[Any]]:
             yield from waiting.popleft().result()
 
 
-def _spans(blocks: Iterator[Block], channels: int) -> Iterator[tuple[int, Block, bool]]:
+def _span_frames(samples: int, threads: int) -> int:
+    """An even share of a short sound for each thread, as long as warming up costs less than half of it."""
+    share = -(-samples // (FRAME_SAMPLES * max(1, threads)))
+    return min(SPAN_FRAMES, max(2 * WARM_UP_FRAMES, share))
+
+
+def _spans(blocks: Iterator[Block], channels: int, span_frames: int) -> Iterator[tuple[int, Block, bool]]:
     """Stretches of sound with the sample they start at: a warm-up, the span, and a frame to look ahead into."""
-    span, warm_up = SPAN_FRAMES * FRAME_SAMPLES, WARM_UP_FRAMES * FRAME_SAMPLES
+    span, warm_up = span_frames * FRAME_SAMPLES, WARM_UP_FRAMES * FRAME_SAMPLES
     held: list[Block] = [np.zeros((channels, 0), np.float32)]
     count = start = 0  # of the samples held
     for block in blocks:
