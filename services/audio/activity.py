@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from shared.media.audio.loudness import HOPS_PER_SECOND, integrated_lufs
 
-_FLOOR_ON_LUFS, _FLOOR_OFF_LUFS = -62.0, -72.0
+_FLOOR_ON_LUFS, _FLOOR_OFF_LUFS = -66.0, -74.0
 """Nothing quieter counts: a recording's own noise."""
-_DEEPEST_LU = 40.0
+_DEEPEST_LU = 44.0
 """What is further under the programme's loudness is not meant to be heard."""
 _NOTHING_LUFS = -75.0
 """Digital silence, and what is as good as that: it is no background."""
 
-_GROUND_SECONDS, _CREST_SECONDS = 1.5, 3.0  # how far to look, to each side
+_REACH_SECONDS = 3.0  # how far to look, to each side
 _LIVELY_LU = 9.0
 """Voices move by more than this between syllables; rooms, hiss, hum and wind move by less in three seconds."""
 _OVER_GROUND_LU, _OFF_OVER_GROUND_LU = 6.0, 3.0
@@ -39,8 +39,8 @@ _PREROLL_HOPS = 2  # an onset has begun before it passes the threshold
 def find_activity(hop_energies: NDArray[np.float64]) -> NDArray[np.bool_]:
     """For each hop of 10 ms, whether voice or other programme sound is on.
 
-    A gate with hysteresis whose thresholds follow the background (the lowest tenth of the levels around) and the crest
-    (the loudest around, on that side where it is lower).
+    A gate with hysteresis whose thresholds follow the background (the lowest tenth of the levels, on that side where it
+    is higher) and the crest (the loudest, on that side where it is lower).
     """
     count = hop_energies.shape[0]
     programme = integrated_lufs(hop_energies) if count else _FLOOR_ON_LUFS
@@ -74,18 +74,22 @@ def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _ground(levels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The level under which a tenth of what surrounds each step lies, silence left out."""
-    reach = round(_GROUND_SECONDS * HOPS_PER_SECOND / _STEP)
+    """The level under which a tenth of what comes before or after each step lies, whichever is higher (a scene with
+    another background begins at once); silence left out."""
+    reach = round(_REACH_SECONDS * HOPS_PER_SECOND / _STEP)
     heard = np.where(levels > _NOTHING_LUFS, levels, np.inf)
-    around = np.sort(_windows(heard, reach, reach, np.inf), axis=1)
-    tenth = np.isfinite(around).sum(axis=1) // 10
-    found = np.take_along_axis(around, tenth[:, None], axis=1)[:, 0]
-    return np.where(np.isfinite(found), found, _NOTHING_LUFS)
+    found = np.full(levels.shape, _NOTHING_LUFS)
+    for before, after in ((reach, 0), (0, reach)):
+        around = np.sort(_windows(heard, before, after, np.inf), axis=1)
+        tenth = np.isfinite(around).sum(axis=1) // 10
+        side = np.take_along_axis(around, tenth[:, None], axis=1)[:, 0]
+        found = np.maximum(found, np.where(np.isfinite(side), side, _NOTHING_LUFS))
+    return found
 
 
 def _crest(levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """The loudest level before or after each step, whichever is lower."""
-    reach = round(_CREST_SECONDS * HOPS_PER_SECOND / _STEP)
+    reach = round(_REACH_SECONDS * HOPS_PER_SECOND / _STEP)
     before = _windows(levels, reach, 0, -np.inf).max(axis=1)
     after = _windows(levels, 0, reach, -np.inf).max(axis=1)
     return np.asarray(np.minimum(before, after))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ from shared.media.audio.resample import RateConverter, scaled_samples
 from shared.media.audio.true_peak import TruePeakMeter
 from shared.media.audio.writer import AudioWriter
 from shared.media.source import FileSource
-from tests.media.audio_tools import decode, ebur128, level_db, sine, write_sound
+from tests.media.audio_tools import decode, ebur128, ffmpeg, level_db, sine, write_sound
 from tests.support.media import manifest, media_file
 
 RATE = 48000
@@ -152,8 +154,6 @@ def test_the_limiter_holds_its_ceiling_and_else_does_nothing(tmp_path: Path, gai
 
 
 def test_gaps_in_the_timestamps_become_silence(tmp_path: Path) -> None:
-    import av
-
     sound = sine(440, 2, RATE)
     path = tmp_path / "gap.mkv"
     with av.open(str(path), "w") as output:
@@ -171,3 +171,63 @@ def test_gaps_in_the_timestamps_become_silence(tmp_path: Path) -> None:
     assert samples.shape[1] == 2 * RATE
     assert not samples[:, 8 * 4800 + 100 : 12 * 4800 - 100].any()
     assert np.abs(samples - sound)[:, 12 * 4800 + 100 :].max() < 1e-3
+
+
+def by_ffmpeg(path: Path, sound: np.ndarray, rate: int, *options: str) -> Path:
+    """`sound` as FFmpeg's program writes it, where PyAV cannot."""
+    raw = np.ascontiguousarray(sound.T, np.float32).tobytes()
+    source = ["-f", "f32le", "-ar", str(rate), "-ac", str(sound.shape[0]), "-i", "-"]
+    command = [ffmpeg(), "-v", "error", "-y", *source, *options, str(path)]
+    subprocess.run(command, input=raw, check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("71.m4a", ("-c:a", "aac", "-b:a", "512k")),
+        ("71.opus", ("-c:a", "libopus", "-b:a", "512k")),
+        ("71.flac", ()),
+        ("71.wav", ("-c:a", "pcm_s24le")),
+    ],
+)
+def test_eight_channels_are_read(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    sound = np.zeros((8, RATE), np.float32)
+    sound[:2] = sine(440, 1, RATE, level=0.3)
+    path = by_ffmpeg(tmp_path / name, sound, RATE, *options)
+    stereo = read(path, channels=2)
+    assert stereo.shape == (2, RATE)
+    assert level_db(stereo[:, 4800:-4800]) == pytest.approx(level_db(sound[:2, 4800:-4800]), abs=0.2)
+
+
+def test_64_bit_integers_are_read(tmp_path: Path) -> None:
+    sound = sine(440, 1, RATE)
+    path = by_ffmpeg(tmp_path / "x.wav", sound, RATE, "-c:a", "pcm_s64le")
+    assert np.abs(read(path) - sound).max() < 1e-6
+
+
+def test_adpcm_ends_where_its_header_says(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "x.wav", sine(440, 1, RATE), RATE, "adpcm_ima_wav", "s16p")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"fact") + 8
+    declared = int.from_bytes(data[at : at + 4], "little")
+    data[at : at + 4] = (declared - 300).to_bytes(4, "little")
+    path.write_bytes(data)
+    assert read(path).shape[1] == declared - 300
+
+
+def test_wma_whose_clock_wanders_by_a_frame_loses_nothing(tmp_path: Path) -> None:
+    """Windows writes several frames into a packet, and its time is that of the first which begins in it."""
+    plain, wandering = tmp_path / "plain.wma", tmp_path / "wandering.wma"
+    by_ffmpeg(plain, sine(440, 3, RATE), RATE, "-c:a", "wmav2")
+    with av.open(str(plain)) as source, av.open(str(wandering), "w") as output:
+        stream = output.add_stream_from_template(source.streams.audio[0], opaque=True)
+        for index, packet in enumerate(source.demux(source.streams.audio[0])):
+            if packet.size:
+                packet.stream = stream
+                if index > 5:
+                    packet.pts -= round(0.04 / packet.time_base)
+                    packet.dts = packet.pts
+                output.mux(packet)
+    decoded, _ = decode(wandering)
+    assert np.array_equal(read(wandering), decoded)

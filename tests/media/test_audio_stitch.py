@@ -174,6 +174,10 @@ def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> No
         ({"output_format": "mp3", "sample_rate": 96000}, "sample_rate"),
         ({"output_format": "mp3", "channels": 6}, "channels"),
         ({"output_format": "mp3", "bitrate": 512000}, "bitrate"),
+        ({"output_format": "mp3", "sample_rate": 24000, "bitrate": 192000}, "bitrate"),
+        ({"output_format": "mp3", "sample_rate": 8000, "bitrate": 96000}, "bitrate"),
+        ({"output_format": "opus", "channels": 1, "bitrate": 320000}, "bitrate"),
+        ({"output_format": "m4a", "sample_rate": 8000, "channels": 1, "bitrate": 96000}, "bitrate"),
     ],
 )
 def test_options_that_a_format_lacks_are_named(tmp_path: Path, context: StepContext, options: dict, field: str) -> None:
@@ -194,3 +198,64 @@ def test_bad_sources_are_named(tmp_path: Path, context: StepContext) -> None:
         assert caught.value.input_name == "audio_urls[1]"
     with pytest.raises(InvalidRequest):
         stitch(context, [], [{"silence_seconds": 1.0}])
+
+
+@pytest.mark.parametrize("output_format", ["mp3", "m4a", "wav", "flac", "opus"])
+@pytest.mark.parametrize("bitrate", [None, 64_000, 256_000])
+def test_levels_are_kept(tmp_path: Path, context: StepContext, output_format: str, bitrate: int | None) -> None:
+    """LAME, for one, lowers what it is given by up to 0.45 dB."""
+    tone = sine(997, 2.0, RATE, level=0.5)
+    file = write_sound(tmp_path / "a.wav", np.repeat(tone, 2, axis=0), RATE)
+    _, path = stitch(context, [file], [{"source": 0}], output_format=output_format, bitrate=bitrate)
+    samples, _ = decode(path)
+    body = samples[0, RATE // 2 : RATE]
+    clock = 2j * np.pi * 997 * np.arange(body.size) / RATE
+    window = np.hanning(body.size)
+    found = np.abs((body * window) @ np.exp(-clock)) / window.sum() * 2
+    assert 20 * np.log10(found / 0.5) == pytest.approx(0, abs=0.05)
+
+
+def test_a_bitrate_that_the_sources_rate_cannot_have_is_the_highest_it_can(
+    tmp_path: Path, context: StepContext
+) -> None:
+    file = write_sound(tmp_path / "a.wav", sine(440, 2, 24000), 24000)
+    result, path = stitch(context, [file], [{"source": 0}], bitrate=320_000)
+    assert result.output_sample_rate == 24000
+    assert 8 * path.stat().st_size / 2 == pytest.approx(160_000, rel=0.06)
+
+
+@pytest.mark.parametrize("output_format", ["wav", "flac"])
+def test_folding_does_not_clip(tmp_path: Path, context: StepContext, output_format: str) -> None:
+    sound = np.repeat(sine(300, 1, RATE, level=0.99), 6, axis=0)  # folds to 2.4 times full scale
+    file = write_sound(tmp_path / "a.wav", sound, RATE)
+    _, path = stitch(context, [file], [{"source": 0}], output_format=output_format)
+    samples, _ = decode(path)
+    assert 0.98 < np.abs(samples).max() <= 1.0
+    body = samples[0, RATE // 5 : RATE * 4 // 5]
+    spectrum = np.abs(np.fft.rfft(body * np.hanning(body.size)))
+    peak = int(np.argmax(spectrum))
+    distortion = np.delete(spectrum, range(peak - 6, peak + 7)).max() / spectrum[peak]
+    assert 20 * np.log10(distortion) < -80
+
+
+def test_full_scale_is_not_touched(tmp_path: Path, context: StepContext) -> None:
+    sound = np.sign(sine(997, 1, RATE)) * np.float32(32767 / 32768)  # far over full scale between its samples
+    file = write_sound(tmp_path / "a.wav", sound, RATE)
+    _, path = stitch(context, [file], [{"source": 0}, {"source": 0}], output_format="wav", declick=False)
+    samples, _ = decode(path)
+    assert np.array_equal(samples, np.tile(sound, 2))
+
+
+def test_overshoots_late_in_a_sound_are_turned_down_without_a_step(tmp_path: Path, context: StepContext) -> None:
+    whole = sine(300, 6, RATE, level=0.9)
+    sound = np.repeat(whole, 2, axis=0)
+    files = [
+        write_sound(tmp_path / "a.wav", sound[:, : 3 * RATE], RATE),
+        write_sound(tmp_path / "b.wav", np.repeat(whole[:, 3 * RATE :], 6, axis=0), RATE),
+    ]
+    _, path = stitch(context, files, [{"source": 0}, {"source": 1}], output_format="wav")
+    samples, _ = decode(path)
+    assert samples.shape[1] == 6 * RATE
+    assert np.abs(samples).max() <= 1.0
+    assert np.abs(samples[:, : 2 * RATE] - sound[:, : 2 * RATE]).max() <= 0.6 / 32768
+    assert np.abs(np.diff(samples[0])).max() < 1.1 * 2 * np.pi * 300 / RATE

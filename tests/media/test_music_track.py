@@ -391,3 +391,19 @@ def test_inputs_that_will_not_do_are_named(tmp_path: Path, context: StepContext,
 def test_scratch_holds_the_result_alone(tmp_path: Path, context: StepContext, tone: Path) -> None:
     _, path = mix(context, make_video(tmp_path / "v.mp4", 1), tone)
     assert list(context.scratch.iterdir()) == [path]
+
+
+def test_an_offset_in_the_music_is_taken_out(tmp_path: Path, context: StepContext) -> None:
+    music = write_sound(tmp_path / "m.wav", sine(440, 5, RATE, level=0.2) + np.float32(0.3), RATE)
+    _, path = mix(context, make_video(tmp_path / "v.mp4", 12), music, fade_out_seconds=0)
+    mixed, _ = decode(path)
+    assert abs(mixed[:, : 12 * RATE].mean()) < 0.001
+    assert np.abs(mixed[:, :480]).max() < 0.15
+
+
+def test_the_duck_is_measured_under_fades_too(tmp_path: Path, context: StepContext, tone: Path) -> None:
+    burst = np.zeros((1, 6 * RATE), np.float32)
+    burst[:, 2 * RATE : 4 * RATE] = sine(300, 2, RATE, level=0.3)
+    video = make_video(tmp_path / "v.mp4", 6, burst)
+    result, _ = mix(context, video, tone, fade_in_seconds=60.0, fade_out_seconds=60.0)
+    assert result.duck_db_measured == pytest.approx(12.0, abs=0.1)

@@ -234,14 +234,16 @@ class _Timeline:
             yield held, held_pts, self._kept(held)
 
     def _kept(self, last: AudioFrame) -> int | None:
-        stream, base = self._stream, last.time_base
-        says_its_end = self._format == "mov" or (
-            self._format == "wav" and stream.codec_context.name.startswith("adpcm")
-        )
-        if not says_its_end or last.pts is None or not base or not stream.duration:
+        stream, codec = self._stream, self._stream.codec_context.name
+        if not stream.duration or not self._seconds_per_tick:
             return None
-        end = (stream.start_time or 0) + stream.duration
-        keep = round((end - last.pts) * Fraction(base) * last.sample_rate)
+        if self._format == "mov" and last.pts is not None:
+            left = ((stream.start_time or 0) + stream.duration - last.pts) * self._seconds_per_tick
+            keep = round(left * last.sample_rate)
+        elif self._format == "wav" and codec.startswith("adpcm"):
+            keep = round(stream.duration * self._seconds_per_tick * last.sample_rate) - self._expected
+        else:
+            return None
         return keep if 0 < keep < last.samples else None
 
 

@@ -19,7 +19,6 @@ from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS
 from shared.media.audio.formats import AudioFormat
 
-_LEAST_BITRATE_OF_FAST_AAC = 64_000  # bit/s a channel
 _LAME_SCALES = ((176_000, 0.95), (208_000, 0.97), (240_000, 0.98))
 """(below this bitrate, LAME multiplies its input by this): the `scale` column of `abr_switch_map` in LAME 3.100's
 presets.c, against overshoots when decoding to integers. Up to 0.45 dB, which we undo: a stitch keeps its levels."""
@@ -60,8 +59,6 @@ class SampleEncoder:
             self.stream.bit_rate = bitrate
         if self._shift:
             context.options = {"bits_per_raw_sample": "24"}
-        if encoder == "aac" and bitrate is not None:
-            context.options = aac_options(bitrate // channels)
         self.samples = 0
         """How many samples (per channel) went in so far."""
 
@@ -143,19 +140,6 @@ class AudioWriter:
                 self._output.mux(self._encoder.finish())
         finally:
             self._output.close()
-
-
-def aac_options(bitrate_per_channel: int) -> dict[str, str]:
-    """Options of FFmpeg's AAC encoder.
-
-    Its default search ("twoloop") is for low bitrates; above 64 kbit/s the "fast" one "is better and much faster"
-    (FFmpeg's codecs manual), and overshoots no tone's beginning. With bits to spare, substitution of noise (PNS) and
-    intensity stereo only take away. Noise to mask, mean over real music and speech at 96 kbit/s a channel: 3 dB lower,
-    in 40 % of the time.
-    """
-    if bitrate_per_channel < _LEAST_BITRATE_OF_FAST_AAC:
-        return {}
-    return {"aac_coder": "fast", "aac_pns": "0", "aac_is": "0"}
 
 
 def mp4_options(sample_rate: int) -> dict[str, str]:
