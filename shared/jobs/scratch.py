@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -21,9 +22,10 @@ def scratch_bytes(root: Path) -> int:
     process's nameless ones, in which sources are spooled. A sparse file counts what it holds. Files may come and go
     meanwhile."""
     blocks = 0
-    for path in root.rglob("*"):
-        with contextlib.suppress(OSError):
-            blocks += path.lstat().st_blocks
+    for folder, _, names in os.walk(root):  # which passes over folders that have gone, as rglob does not
+        for name in names:
+            with contextlib.suppress(OSError):
+                blocks += Path(folder, name).lstat().st_blocks
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             if descriptor.readlink().is_relative_to(root) and (found := descriptor.stat()).st_nlink == 0:
