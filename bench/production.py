@@ -4,7 +4,8 @@
     python -m bench.production [--seconds 2] [--rounds 3] [--jobs 400]
 
 Two tables. Submits a second at 1, 16 and 64 in flight (h2load, as in bench.submit): ours is one MongoDB write that a
-majority has on its disk, then a publish that RabbitMQ confirmed from a quorum queue; Celery on RabbitMQ confirms the
+majority has on its disk, and a publish that RabbitMQ confirms from a quorum queue, which the answer does not wait for
+(the store's sweeper repeats one that is lost) but whose cost counts; Celery on RabbitMQ confirms the
 same kind of publish and has no task record; Celery on Redis has neither. No worker runs meanwhile. A job that does
 nothing, from the submit until the status says completed, one at a time, both polled over HTTP every 2 ms. Then jobs a
 second with 1, 2 and 4 worker processes: a job that does nothing, and the length of a small real file.

@@ -15,7 +15,7 @@ import structlog
 from opentelemetry.trace import SpanKind
 
 from shared import metrics
-from shared.errors import Conflict, LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
+from shared.errors import LastFrameError, MediaCrashed, ProcessingTimeout, Unavailable
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobContext, JobLimits
 from shared.jobs.ledger import Ledger
@@ -310,14 +310,10 @@ class Runner:
                 return
             await self._settle(task, failure)
             if retryable or task.fence > MAX_OWNERS:
-                await self._bury(task, failure)
+                await self._ledger.queue.bury(task.kind, task.task_id, failure.word)
         except Unavailable as away:
             # The lease runs out and the task is run again: nothing is lost, and nothing was shown.
             bound.warning("settle_failed", reason=away.detail)
-
-    async def _bury(self, task: Task, failure: Failure) -> None:
-        with contextlib.suppress(Unavailable, Conflict):
-            await self._ledger.queue.bury(task.kind, task.task_id, failure.word)
 
     async def _clean_up(self, run: _Run, context: JobContext, scratch: Path) -> None:
         with contextlib.suppress(Exception):

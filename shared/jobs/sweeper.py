@@ -11,6 +11,7 @@ from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
 from shared.jobs.retention import delete_expired, delete_expired_uploads
 from shared.ports import ObjectStore
+from shared.tasks import TaskStatus
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ async def sweep_once(ledger: Ledger) -> None:
     for task in expired:
         metrics.leases_expired.labels(task.kind).inc()
         log.warning("lease_expired", task_id=task.task_id, status=task.status.value, attempt=task.attempt)
+        if task.failure is not None and task.status is TaskStatus.FAILED:
+            await ledger.queue.bury(task.kind, task.task_id, task.failure.word)
     await ledger.reoffer(expired)
     await ledger.reoffer(await ledger.store.due_for_dispatch(BATCH, REOFFER_SECONDS))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from services.dead_letters import run
+from shared.jobs import sweeper
 from shared.jobs.ledger import Ledger
 from shared.runtime.settings import Settings
 from shared.runtime.wiring import open_backends
@@ -37,6 +39,19 @@ async def test_listing_leaves_them_where_they_are(settings: Settings, capsys: py
                 f"{task.task_id}  media_length  storage_unavailable  failed",
                 "1 dead letters",
             ]
+
+
+async def test_a_task_that_killed_every_worker_is_shown(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "MAX_CRASHES", 1)
+    async with open_backends(settings) as backends:
+        ledger = backends.ledger
+        task = await ledger.submit(Submission(TaskKind.MEDIA_LENGTH, "ann", {"media_url": "https://example.com/a.mp4"}))
+        assert await ledger.claim(task.task_id, (TaskKind.MEDIA_LENGTH,), "worker", 0.01) is not None
+        await asyncio.sleep(0.05)
+        await sweeper.sweep_once(ledger)
+        assert (await ledger.get(task.task_id, None)).status is TaskStatus.FAILED
+        [letter] = await ledger.queue.dead_letters()
+        assert (letter.task_id, letter.reason) == (task.task_id, "media_crashed")
 
 
 async def test_requeue_submits_each_once(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
