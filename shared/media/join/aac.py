@@ -25,7 +25,7 @@ from shared.media.join.sound import AAC, SoundTrack
 
 FRAME_SAMPLES = 1024
 SPAN_FRAMES = 1024
-"""The longest span, about 22 seconds at 48 kHz: long against the warm-up, short enough to keep few of them in memory."""
+"""The longest span, about 22 seconds at 48 kHz: long against the warm-up, short enough to keep a few in memory."""
 
 WARM_UP_FRAMES = 128
 """Nearly three seconds: the rate control takes so long to settle on a steady tone (measured); windows agree sooner."""
