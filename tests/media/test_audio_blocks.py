@@ -73,6 +73,29 @@ def test_resampling_is_exact_in_length_and_place(from_rate: int, to_rate: int, l
         assert np.abs(out[0] - ideal)[300:-300].max() < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("from_rate", "to_rate"), [(24000, 48000), (44100, 48000), (48000, 44100), (48000, 24000), (96000, 48000)]
+)
+def test_resampling_keeps_what_fits_and_nothing_else(from_rate: int, to_rate: int) -> None:
+    """Tones up to 0.93 of the band come through at their level; neither they nor those beyond it leave an image."""
+    band = min(from_rate, to_rate) / 2
+    beyond = [hertz for hertz in (1.03 * band, 1.06 * band, 1.2 * band) if hertz < from_rate / 2]
+    for hertz in (0.1 * band, 0.5 * band, 0.93 * band, *beyond):
+        converter = RateConverter(1, from_rate, to_rate)
+        sound = sine(hertz, 1, from_rate)
+        out = np.concatenate([converter.convert(sound), converter.finish()], axis=1)[0, to_rate // 8 : -to_rate // 8]
+        window = np.blackman(out.size)
+        spectrum = 20 * np.log10(np.abs(np.fft.rfft(out * window)) / window.sum() * 2 / 0.5 + 1e-9)
+        if hertz < band:
+            at = round(hertz * out.size / to_rate)
+            assert spectrum[at - 1 : at + 2].max() == pytest.approx(0, abs=1.2)  # between two bins
+            clock = np.arange(out.size) / to_rate
+            level = np.abs((out * window) @ np.exp(-2j * np.pi * hertz * clock)) / window.sum() * 2 / 0.5
+            assert 20 * np.log10(level) == pytest.approx(0, abs=0.05)
+            spectrum[at - 8 : at + 9] = -200
+        assert spectrum.max() < -70
+
+
 def test_an_origin_drops_what_is_early_and_pads_what_is_late(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "x.mka", sine(440, 1, RATE), RATE, "pcm_s16le")
     whole = read(path)
