@@ -29,6 +29,7 @@ Send a job, get a `task_id` at once, then poll its status, watch it, or be calle
 * **Keys**: every call but `/`, `/health` and the pages of this reference needs `Authorization: Bearer KEY`.
 * **Errors** are always `{"detail": "a sentence", "error": "a_word"}`.
 * **Repeating safely**: submits take an `Idempotency-Key`; for 24 hours the same key and request are the same task.
+* **Dry runs**: `dry_run: true` in a submit asks for its `plan`; what the job would fail with is a 400 by the same word.
 * **Request ids**: an `x-request-id` that you send is kept, otherwise one is made; every reply carries it.
 * The same methods are there as native **gRPC** on the same port, with the key as `authorization` metadata.
 """

@@ -29,13 +29,14 @@ FULL_HD_PIXELS: Final = 1920 * 1080
 _FULL_HD_PIXELS_PER_SECOND: Final = FULL_HD_PIXELS * 30
 
 # x264's bits a pixel from the source's own: k · bits^0.7, fitted to 25 real clips (H.264, HEVC, VP8, VP9, AV1; live
-# pictures, films, animation). 61 of 75 results are within a factor of two, all within 3.1.
-_BITS_EXPONENT: Final = 0.7
+# pictures, films, animation) by bench/plans.py. 61 of 75 results are within a factor of two, all within 3.1.
+BITS_EXPONENT: Final = 0.7
 _BITS_FACTOR: Final = {"low": 0.21, "medium": 0.40, "high": 0.77}
 _MP4_BYTES_PER_FRAME: Final = 16
 """The index of one picture or AAC frame: size, place, times."""
 _AAC_FRAME_SAMPLES: Final = 1024
-# Bytes a pixel by quality, between these points in proportion: medians of 27 real last frames.
+# Bytes a pixel by quality, between these points in proportion: medians of 27 real last frames
+# (bench/plans.py).
 _IMAGE_QUALITIES: Final = (1, 50, 80, 95, 100)
 _IMAGE_BYTES_PER_PIXEL: Final = {"jpg": (0.03, 0.072, 0.12, 0.27, 0.45), "webp": (0.01, 0.03, 0.047, 0.133, 0.25)}
 _PNG_BYTES_PER_PIXEL: Final = 0.89
@@ -92,7 +93,7 @@ def encoded_bytes(source_bytes: int, source_pixels: float, pixels: float, qualit
     """What x264 makes of a picture that has so many bytes for so many pixels, over all frames."""
     if not source_pixels:
         return 0
-    bits: float = _BITS_FACTOR[quality] * (source_bytes * 8 / source_pixels) ** _BITS_EXPONENT
+    bits: float = _BITS_FACTOR[quality] * (source_bytes * 8 / source_pixels) ** BITS_EXPONENT
     return ceil(bits * pixels / 8)
 
 
