@@ -18,6 +18,8 @@ from av.stream import Disposition
 
 from services.probe.length import MediaLength, measure
 from shared.errors import SourceUnavailable, UnsupportedMedia
+from shared.media import tail_seek
+from shared.media.probe import timeline
 from shared.media.source import FileSource
 from shared.media.step import StepContext
 from tests.media.test_last_frame_matrix import shortened_edit
@@ -143,7 +145,9 @@ def write_video(
             stream.set_display_rotation(rotation)
         packets: list[Any] = []
         if audio:
-            track = output.add_stream(audio, rate=48_000, layout="stereo")
+            track = output.add_stream(audio, rate=48_000, layout="stereo", options={"strict": "-2"})
+            if audio.startswith("wma"):
+                track.bit_rate = 128_000
             packets += [*track.encode(sound(audio, audio_samples, 48_000)), *track.encode(None)]
         for number in range(frames):
             picture = np.full((180, 160), 16 + number * 3 % 200, np.uint8)
@@ -346,6 +350,51 @@ def test_the_last_sound_is_one_frame_long_without_an_edit_list(tmp_path: Path) -
     with av.open(str(path)) as container:
         ends = [frame.pts * frame.time_base + Fraction(frame.samples, 48_000) for frame in container.decode(audio=0)]
     assert length_of(path, tmp_path).media_duration == pytest.approx(float(max(ends)), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "more"),
+    [
+        ("tail.flv", "flv", {"audio": "aac"}),
+        ("sound.flv", "flv", {"audio": "aac", "audio_samples": 288_000}),
+        ("tail.mpg", "mpeg", {"codec": "mpeg2video", "audio": "mp2"}),
+        ("tail.ts", "mpegts", {"audio": "aac"}),
+        ("tail.wmv", "asf", {"codec": "wmv2", "audio": "wmav2"}),
+        ("tail.mkv", "matroska", {"audio": "aac", "audio_samples": 24_000}),
+        ("tail.ogv", "ogg", {"codec": "libvpx", "audio": "libopus"}),
+        ("fragments.mp4", "mp4", {"audio": "aac", "options": {"movflags": "frag_keyframe+empty_moov"}}),
+        ("pieces.mp4", "mp4", {"audio": "aac", "options": {"movflags": "dash+global_sidx", "frag_duration": "200000"}}),
+    ],
+)
+def test_the_end_alone_tells_what_the_whole_file_tells(
+    name: str, container: str, more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / name, container, frames=250, **more)
+    whole = asdict(length_of(path, tmp_path))
+    monkeypatch.setattr(timeline, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(tail_seek, "_BACK_BYTES", (32 * 1024,))
+    monkeypatch.setattr(timeline, "_TAIL_BYTES", 32 * 1024)
+    assert asdict(length_of(path, tmp_path)) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec", "audio"),
+    [("a.wmv", "asf", "wmv2", "wmav2"), ("a.nut", "nut", "mpeg4", "vorbis")],
+)
+def test_a_mute_first_packet_is_not_presented(
+    name: str, container: str, codec: str, audio: str, tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / name, container, codec=codec, audio=audio)
+    starts, ends = [], []
+    with av.open(str(path)) as opened:
+        for frame in opened.decode(video=0, audio=0):
+            if frame.pts is None:
+                continue
+            rate = 48_000 if isinstance(frame, av.AudioFrame) else 25
+            length = Fraction(frame.samples if isinstance(frame, av.AudioFrame) else 1, rate)
+            starts.append(frame.pts * frame.time_base)
+            ends.append(starts[-1] + length)
+    assert length_of(path, tmp_path).media_duration == pytest.approx(float(max(ends) - min(starts)), abs=0.012)
 
 
 def test_an_mp4_that_lost_its_end_is_as_long_as_what_is_left(tmp_path: Path) -> None:
