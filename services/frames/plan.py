@@ -11,7 +11,8 @@ from av.video.stream import VideoStream
 from services.frames.last_frame import DEFAULT_QUALITY
 from shared.errors import LimitExceeded
 from shared.media.container import first_video_stream, open_container
-from shared.media.final_frame import TRUSTED_KEY_FRAMES, declared_seconds, refuse_longer
+from shared.media.final_frame import TRUSTED_KEY_FRAMES, declared_seconds
+from shared.media.frame_search import refuse_longer
 from shared.media.probe.display import display_resolution, rotations
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.timeline import measure_timeline

@@ -77,7 +77,8 @@ def _from_ycgco(frame: VideoFrame, width: int, height: int) -> Pixels:
     planes = np.moveaxis(_reformat(frame, width, height, "yuv444p16le"), -1, 0).astype(np.float32) / 65535
     luma, green, orange = planes[0], planes[1] - 32768 / 65535, planes[2] - 32768 / 65535
     rgb = np.stack([luma - green + orange, luma + green, luma - green - orange], axis=-1)
-    return np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    pixels: Pixels = np.rint(np.clip(rgb, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _reformat(frame: VideoFrame, width: int, height: int, pixel_format: str) -> npt.NDArray[Any]:

@@ -9,8 +9,7 @@ damaged end the answer is what a full decode shows: the decoder conceals what it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain, islice
 from typing import Final
@@ -20,17 +19,10 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from shared.errors import LimitExceeded, UnsupportedMedia
+from shared.errors import UnsupportedMedia
 from shared.media.byte_file import MERGED_GAP_BYTES, ByteFile, merged
-from shared.media.container import (
-    MAX_PIXELS,
-    first_video_stream,
-    has_lost_its_index,
-    media_errors,
-    only,
-    open_container,
-)
-from shared.media.limits import DURATION_GRACE_SECONDS
+from shared.media.container import MAX_PIXELS, has_lost_its_index, media_errors
+from shared.media.frame_search import FinalFrame, FrameSearch, is_mov, origin_seconds
 from shared.media.mp4_boxes import read_layout
 from shared.media.source import ByteSource
 from shared.media.step import Progress, no_progress
@@ -62,99 +54,6 @@ _BEYOND_THE_END_SECONDS: Final = 3600
 _GUESSED: Final = "the end of the video is damaged; parts of this picture may be guessed by the decoder"
 
 
-@dataclass(frozen=True)
-class FinalFrame:
-    """The last frame as decoded, before any conversion, and how it was found.
-
-    Attributes:
-        frame: in the video's native pixel format, with its colour tags and display matrix.
-        sample_aspect_ratio: width to height of one pixel; 1 where the file does not say.
-        pts_seconds: presentation time from the start of the medium (0 is the first thing presented).
-        end_seconds: where the frame's own duration ends.
-        frame_index: 0-based among the displayed frames; None where only a full decode could tell.
-        method: `last_gop`, `earlier_key_frame`, `full_decode`, `last_clean_frame` (the end is damaged beyond decoding,
-            this is the last frame before) or `concealed` (the decoder guessed parts of the picture).
-        warnings: one sentence for each thing that was not as it should be.
-    """
-
-    frame: VideoFrame
-    codec: str
-    sample_aspect_ratio: Fraction
-    pts_seconds: float
-    end_seconds: float
-    frame_index: int | None
-    method: str
-    warnings: tuple[str, ...]
-
-
-@dataclass
-class _Search:
-    """One medium, opened afresh for every attempt; the bytes stay cached in `file`."""
-
-    file: ByteFile
-    is_indexed: bool
-    max_pixels: int
-    max_duration_seconds: float | None
-    threads: int
-    progress: Progress
-    is_damaged: bool = False
-    warnings: list[str] = field(default_factory=list)
-    displayed_frames: int | None = None
-
-    @contextmanager
-    def opened(
-        self, *, strict: bool, threads: int, hold_samples: bool = False
-    ) -> Iterator[tuple[InputContainer, VideoStream]]:
-        with open_container(self.file, max_pixels=self.max_pixels, header_only=hold_samples) as container:
-            stream = first_video_stream(container)
-            only(container, [stream])
-            decoder = stream.codec_context
-            if decoder.width * decoder.height > self.max_pixels:
-                raise LimitExceeded(
-                    f"the video is {decoder.width}x{decoder.height}; at most {self.max_pixels} pixels are allowed",
-                    word="too_many_pixels",
-                )
-            decoder.options = {"max_pixels": str(self.max_pixels)} | ({"err_detect": "explode"} if strict else {})
-            decoder.thread_type = "AUTO"
-            decoder.thread_count = threads
-            yield container, stream
-
-    def found(
-        self, container: InputContainer, stream: VideoStream, frame: VideoFrame, method: str, *, turn: int | None
-    ) -> FinalFrame:
-        """`turn` is the picture's time in ticks where the container has no presentation times, else None."""
-        tick = stream.time_base or Fraction(1, 90000)
-        pts = frame.pts if turn is None else turn
-        pts_seconds = float((pts or 0) * tick) - _origin_seconds(container)
-        duration_seconds = float(frame.duration * tick) if frame.duration else 0.0
-        if not duration_seconds and stream.average_rate:
-            duration_seconds = float(1 / stream.average_rate)
-        end_seconds = pts_seconds + duration_seconds
-        self.refuse_longer(end_seconds)
-        aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        return FinalFrame(
-            frame=frame,
-            codec=stream.codec_context.codec.canonical_name,
-            sample_aspect_ratio=Fraction(aspect) if aspect else Fraction(1),
-            pts_seconds=pts_seconds,
-            end_seconds=end_seconds,
-            frame_index=None if self.displayed_frames is None else self.displayed_frames - 1,
-            method=method,
-            warnings=tuple(self.warnings),
-        )
-
-    def refuse_longer(self, seconds: float) -> None:
-        refuse_longer(seconds, self.max_duration_seconds)
-
-
-def refuse_longer(seconds: float, limit_seconds: float | None) -> None:
-    """Raises `LimitExceeded` for a medium of so many seconds; None is no limit."""
-    if limit_seconds is not None and seconds > limit_seconds + DURATION_GRACE_SECONDS:
-        raise LimitExceeded(
-            f"the medium lasts {seconds:.1f} s; at most {limit_seconds:g} s are allowed", word="duration_too_long"
-        )
-
-
 def find_last_frame(
     source: ByteSource,
     *,
@@ -175,14 +74,14 @@ def find_last_frame(
     with media_errors(file):
         layout = read_layout(file)
     is_indexed = layout is not None and layout.indexed and not layout.fragmented
-    search = _Search(file, is_indexed, max_pixels, max_duration_seconds, threads, progress)
+    search = FrameSearch(file, is_indexed, max_pixels, max_duration_seconds, threads, progress)
     return _from_the_end(search) or _full_decode(search)
 
 
 # From the end ---------------------------------------------------------------------------------------------------
 
 
-def _from_the_end(search: _Search) -> FinalFrame | None:
+def _from_the_end(search: FrameSearch) -> FinalFrame | None:
     """The proven last frame, or what players show of a damaged end; None where only a full decode can tell."""
     seen: set[tuple[int | None, int | None]] = set()
     attempts = [(n, hold) for n in range(len(_BACK_SECONDS) + 1) for hold in (True, False)]
@@ -238,7 +137,7 @@ def _decode(stream: VideoStream, tail: Tail, expected: int | None) -> tuple[str,
     return method, decode_strictly(decoder, tail.packets, expected)
 
 
-def _second_look(search: _Search, tail: Tail, expected: int | None, turn: int | None) -> FinalFrame | None:
+def _second_look(search: FrameSearch, tail: Tail, expected: int | None, turn: int | None) -> FinalFrame | None:
     """The same packets with one thread: frame threads lose good frames around an error, even a harmless one.
 
     What is damaged indeed is shown as a full decode shows it, the decoder concealing what it can. Concealment copies
@@ -274,7 +173,7 @@ def _cut_off(tail: Tail) -> str:
     return f"the file is cut off: its last {tail.incomplete} frames are incomplete"
 
 
-def _tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> tuple[Tail | None, int]:
+def _tail(search: FrameSearch, container: InputContainer, stream: VideoStream, attempt: int) -> tuple[Tail | None, int]:
     """The stream's end as the `attempt`-th try reads it (None where there are no more tries), and the number of the
     try that it took: where a try finds no key frame the next one follows at once."""
     if search.is_indexed and is_mov(container) and len(stream.index_entries) > 0:
@@ -302,7 +201,7 @@ def _targets(file: ByteFile, container: InputContainer) -> Iterator[tuple[int, b
         yield from ((end - back_seconds * 1_000_000, False) for back_seconds in _BACK_SECONDS)
 
 
-def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
+def _indexed_tail(search: FrameSearch, container: InputContainer, stream: VideoStream, attempt: int) -> Tail | None:
     """Plan exactly the samples from the `attempt`-th last key frame on, then read them."""
     size_bytes = search.file.size_bytes
     entries = list(stream.index_entries)
@@ -326,7 +225,7 @@ def _indexed_tail(search: _Search, container: InputContainer, stream: VideoStrea
 # By decoding everything -----------------------------------------------------------------------------------------
 
 
-def _full_decode(search: _Search) -> FinalFrame:
+def _full_decode(search: FrameSearch) -> FinalFrame:
     """What every player would show: decode all, conceal damage, keep the last.
 
     Frame threads lose good frames before an error and conceal otherwise than one thread does, so they are trusted only
@@ -344,7 +243,7 @@ def _full_decode(search: _Search) -> FinalFrame:
     return result
 
 
-def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | None:
+def _decode_all(search: FrameSearch, *, strict: bool, threads: int) -> FinalFrame | None:
     """The last frame; None where there is none, or where `strict` and something went wrong."""
     with search.opened(strict=strict, threads=threads) as (container, stream):
         decoder = stream.codec_context
@@ -370,7 +269,7 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
             time = packet.pts if packet is not None and packet.pts is not None else packet.dts if packet else None
             if time is not None:
                 turn = time if turn is None else max(turn, time)
-                seconds = time * tick - _origin_seconds(container)
+                seconds = time * tick - origin_seconds(container)
                 search.refuse_longer(seconds)
                 search.progress("decoding", min(0.95, max(0.0, seconds / expected_seconds)))
         if strict and displayed == 0:
@@ -385,17 +284,6 @@ def _decode_all(search: _Search, *, strict: bool, threads: int) -> FinalFrame | 
 
 
 # Facts of a container -------------------------------------------------------------------------------------------
-
-
-def is_mov(container: InputContainer) -> bool:
-    return "mov" in container.format.name.split(",")
-
-
-def _origin_seconds(container: InputContainer) -> float:
-    """Where the presentation starts. In mp4 and mov it is 0, whatever starts first; elsewhere the header tells."""
-    if is_mov(container) or container.start_time is None:
-        return 0.0
-    return container.start_time / 1_000_000
 
 
 def declared_seconds(container: InputContainer) -> float:

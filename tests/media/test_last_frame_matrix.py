@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from av import AudioFrame, VideoFrame
 
-from shared.media.final_frame import FinalFrame, find_last_frame
+from shared.media.final_frame import find_last_frame
+from shared.media.frame_search import FinalFrame
 from tests.support.sources import CountingSource
 
 WIDTH, HEIGHT = 96, 64

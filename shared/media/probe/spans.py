@@ -154,6 +154,16 @@ class SpanMeter:
         return {index: meter.span() for index, meter in self._meters.items()}
 
 
+def joined(head: dict[int, Span], tail: dict[int, Span]) -> dict[int, Span]:
+    """Starts from the head, ends from the tail (or the head, for a stream that ended early)."""
+    for index, span in tail.items():
+        first = head[index]
+        span.start = first.start if first.start is not None else span.start
+        if span.end is None:
+            span.end, span.last_duration, span.frame_duration = first.end, first.last_duration, first.frame_duration
+    return tail
+
+
 @dataclass(frozen=True)
 class FirstSound:
     """Where decoded audio begins.

@@ -27,7 +27,8 @@ from shared.media.byte_file import ByteFile
 from shared.media.container import only, open_container
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
-from shared.media.probe.spans import FirstSound, Span, SpanMeter, first_sound
+from shared.media.probe.sample_table import sample_table_spans
+from shared.media.probe.spans import FirstSound, Span, SpanMeter, first_sound, joined
 from shared.media.tail_seek import SEEKS_BY_BYTE, positions_from_the_end
 
 Method = Literal["container", "packets", "decode"]
@@ -46,11 +47,7 @@ _WITHOUT_TIMESTAMPS: Final = frozenset(
 """Audio streams whose packets are simply counted; Ogg is read whole only when it is chained."""
 _MUTE_AT_FIRST: Final = ("wma", "vorbis")
 """Their decoders need two packets for the first sound: the first packet's time is not presented."""
-_NO_FILLIN: Final = 0x10  # AVFMT_FLAG_NOFILLIN
-_NO_PARSE: Final = 0x20  # AVFMT_FLAG_NOPARSE
 _TAIL_MICROSECONDS: Final = 3_000_000
-_TAIL_SAMPLES: Final = 8
-"""Of a sound's last samples, so many that a whole frame's length is among their durations."""
 _TAIL_BYTES: Final = 2 * 1024 * 1024
 _SMALL_BYTES: Final = 1024 * 1024
 """Below this, reading everything is no dearer than seeking."""
@@ -90,7 +87,8 @@ def measure_timeline(
     if not streams:
         return Timeline(_seconds(container.duration, Fraction(1, av.time_base)), "container", {})
     if file.is_hollow:
-        return _by_sample_table(file, container, streams, is_video)
+        spans = sample_table_spans(file, container, streams)
+        return Timeline(_duration(MOV, is_video, spans), "container", spans)
     if not is_video and _is_exact(file, container, streams[0]):
         stream = streams[0]
         length = _seconds(stream.duration, stream.time_base)
@@ -158,72 +156,6 @@ def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
     return bool(first.pos + samples * frame_bytes <= file.size_bytes + frame_bytes)
 
 
-def _by_sample_table(file: ByteFile, container: InputContainer, streams: list[Stream], is_video: bool) -> Timeline:
-    """mp4 and mov: the demuxer's own tables and edit lists, read over samples that are not there."""
-    container.flags |= _NO_FILLIN | _NO_PARSE  # sample contents are zeros
-    is_cut_off = _is_cut_off(file, streams)
-    spans = {}
-    for stream in streams:
-        only(container, [stream])  # streams begin and end far from one another, so each is measured alone
-        spans[stream.index] = span = _sample_span(container, stream, is_cut_off)
-        if stream.type == "audio":
-            _end_as_presented(stream, span)
-    return Timeline(_duration(MOV, is_video, spans), "container", spans)
-
-
-def _sample_span(container: InputContainer, stream: Stream, is_cut_off: bool) -> Span:
-    """By the first and the last packets; by all of them where an edit list or a cut hides the last ones."""
-    container.seek(0)
-    head = SpanMeter([stream])
-    entries = stream.index_entries
-    if is_cut_off or not len(entries) or entries[-1].is_discard:
-        head.add_all(_whole(container.demux(stream)))
-        return head.spans()[stream.index]
-    head.add_all(container.demux(stream), until_complete=_MOST_HEAD_PACKETS)
-    container.seek(max(0, entries[-min(len(entries), _TAIL_SAMPLES)].timestamp), stream=stream)
-    tail = SpanMeter([stream])
-    tail.add_all(container.demux(stream))
-    return _joined(head.spans(), tail.spans())[stream.index]
-
-
-def _end_as_presented(stream: Any, span: Span) -> None:
-    """Apply the edit list's end, which the demuxer leaves to players, or undo a shortened last packet.
-
-    An edit shorter than the samples cuts the padding of the last frame. Without one (nor priming to cut) nothing tells
-    players to drop samples, so the last AAC frame sounds in full however short the sample table calls it.
-    """
-    if span.start is None or span.end is None or not stream.duration:
-        return
-    edited = span.start + stream.duration * stream.time_base
-    if edited < span.end:
-        span.end = edited
-    elif stream.codec_context.name == "aac" and not _has_priming(stream):
-        span.end += span.frame_duration - span.last_duration
-
-
-def _has_priming(stream: Stream) -> bool:
-    """Whether an edit list hides samples in front of the first presented one."""
-    return len(stream.index_entries) > 0 and stream.index_entries[0].is_discard
-
-
-def _is_cut_off(file: ByteFile, streams: list[Stream]) -> bool:
-    """Whether the index names samples that this file no longer has."""
-    return any(
-        len(stream.index_entries) and stream.index_entries[-1].pos + stream.index_entries[-1].size > file.size_bytes
-        for stream in streams
-    )
-
-
-def _whole(packets: Iterator[Any]) -> Iterator[Any]:
-    """The packets in front of the place where the file was cut."""
-    try:
-        for packet in packets:
-            if not packet.is_corrupt:
-                yield packet
-    except av.error.FFmpegError:
-        return
-
-
 def _by_tail(
     file: ByteFile,
     container: InputContainer,
@@ -257,7 +189,7 @@ def _by_tail(
     tail = meter.spans()
     if any(span.end is None for span in tail.values()):
         return None
-    spans = _begun(_joined(head, tail), starts)
+    spans = _begun(joined(head, tail), starts)
     return Timeline(_duration(name, sound is None, spans), "packets", spans)
 
 
@@ -327,16 +259,6 @@ def _duration(name: str, is_video: bool, spans: dict[int, Span]) -> Fraction | N
     if is_video and name in _HAS_ZERO:
         return end
     return end - min(span.start for span in dated if span.start is not None)
-
-
-def _joined(head: dict[int, Span], tail: dict[int, Span]) -> dict[int, Span]:
-    """Starts from the head, ends from the tail (or the head, for a stream that ended early)."""
-    for index, span in tail.items():
-        first = head[index]
-        span.start = first.start if first.start is not None else span.start
-        if span.end is None:
-            span.end, span.last_duration, span.frame_duration = first.end, first.last_duration, first.frame_duration
-    return tail
 
 
 def _by_decoding(file: ByteFile, streams: list[Stream]) -> Timeline:
