@@ -9,4 +9,9 @@
 of outputs. `sound` is a `SoundTrack` (rate, channels, exactly `round(plan.duration * rate)` samples of float32
 blocks): stitch takes `clips_sound(plan, ...)`, assembly its own master audio, and None leaves the files mute. Its
 iterator is pulled from another thread, and a caller may tee it into an encoder of its own on the way.
+
+H.264 clips of several encoders, ours included, share one `avc1` entry with all their parameter sets under different
+ids (ISO/IEC 14496-15 §5.3.3.1); each begins with an IDR picture, where decoders change sets. Measured on joins of ten
+headers: FFmpeg 5.1 and 8.1 and Chromium 156 show every picture, also after seeking. OpenH264 2.3.1 drops what it still
+holds back where the number of reference frames changes. `strategy: reencode` leaves one header.
 """
