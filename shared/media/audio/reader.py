@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -280,11 +281,12 @@ def _samples(frame: AudioFrame) -> Block:
     """
     channels, samples = frame.layout.nb_channels, frame.samples
     dtype = _SAMPLE_TYPES[frame.format.packed.name]
+    planes: Sequence[Any] = frame.planes  # buffers, which PyAV's types do not say
     if frame.format.is_planar:
-        planes = [np.frombuffer(plane, dtype, samples) for plane in frame.planes[:channels]]
-        raw = planes[0][None] if channels == 1 else np.stack(planes)
+        rows = [np.frombuffer(plane, dtype, samples) for plane in planes[:channels]]
+        raw = rows[0][None] if channels == 1 else np.stack(rows)
     else:
-        raw = np.frombuffer(frame.planes[0], dtype, samples * channels).reshape(samples, channels).T
+        raw = np.frombuffer(planes[0], dtype, samples * channels).reshape(samples, channels).T
     if raw.dtype.kind == "f":
         return raw.astype(np.float32, copy=False)
     if raw.dtype == np.uint8:
