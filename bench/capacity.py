@@ -1,219 +1,226 @@
-"""Slots, pods and waits for a number of jobs a day: a small simulation of one pool of workers and its autoscaler.
+"""Slots, pods, waits and dollars for a number of jobs a day, from what `bench/kinds.py` measured.
 
-    python bench/capacity.py                    the tables of docs/capacity.md, as markdown
-    python bench/capacity.py --slot-seconds 3   another mix
+    python -m bench.capacity                    the tables of docs/capacity.md, as markdown
+    python -m bench.capacity --write            puts them into the page
+    python -m bench.capacity --slot-seconds 3   a mix whose jobs take so long on the mean
 
-Arrivals are a Poisson process whose rate follows a day (a sine between trough and peak, `PEAK_OVER_MEAN`), with one
-burst on top at the busiest hour. Service times are lognormal around the mix's mean: media jobs have a long tail. The
-autoscaler is KEDA's as deployed (deploy/k8s/components/keda): every 10 s it wants ceil((waiting + running) / slots of a
-pod), grows by 100 % or 4 pods in 30 s, whichever is more, shrinks by 20 % a minute once five minutes agreed; a new pod
-works after `POD_START_SECONDS`, or after a node's start when the nodes at hand are full. A pod that is told to go
-finishes its jobs. Every job is followed: first in, first out, each on the slot that is free first. A hundred million
-are simulated as fifty pools of two. Everything is seeded: the figures repeat.
+A day is simulated (`bench/support/autoscaler.py`); the rest is arithmetic on the constants below.
 """
 
 from __future__ import annotations
 
 import argparse
-import heapq
 import math
-from collections import deque
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-DAY_SECONDS = 86_400
-LARGEST_POOL = 2_000_000
-"""Jobs a day; what is larger is simulated as several of these."""
-PEAK_OVER_MEAN = 3.0
-"""What services for people see between their night and their evening."""
-BURST_FACTOR, BURST_SECONDS = 2.0, 600
-SERVICE_SIGMA = 1.0
-"""Of the logarithm: p50 0.6 and p99 6.2 times the mean."""
+from bench.kinds import COLUMNS, Cost, recorded, rows
+from bench.support.autoscaler import DAY_SECONDS, PEAK_OVER_MEAN, Mix, Result, simulate
 
-POLL_SECONDS, GROW_SECONDS, GROW_PODS = 10.0, 30.0, 4
-SHRINK_SHARE, SHRINK_SECONDS, AGREE_SECONDS = 0.2, 60.0, 300.0
-POD_START_SECONDS, NODE_START_SECONDS = 20.0, 120.0
-PODS_OF_A_NODE = 7  # 16 cores, two of them for a pod
+PAGE = Path(__file__).parents[1] / "docs" / "capacity.md"
+
+MIX = {
+    "length: 8 s of 1080p": 0.20,
+    "last frame: 8 s of 1080p": 0.38,
+    "last frame: 10 min, 517 MB": 0.02,
+    "stitch, copied: 3 x 8 s of 1080p": 0.16,
+    "stitch, encoded: 3 x 8 s of 1080p": 0.04,
+    "audio stitch: 2 x 24 s and a silence": 0.08,
+    "music track: 8 s of 1080p": 0.06,
+    "assembly, copied: 3 x 8 s of 1080p": 0.05,
+    "assembly, encoded: 3 x 8 s to 720p": 0.01,
+}
+"""Shares of the jobs: an assumption, and the only one about what clients ask."""
+FEATURES = {"length": "probe", "last frame": "frames", "stitch": "stitch", "audio stitch": "audio",
+            "music track": "audio", "assembly": "assembly"}  # fmt: skip
 
 CORES_OF_A_SLOT = 1.0
 CORE_HOUR_DOLLARS = 0.04
 """On demand, general purpose, with 4 GiB of memory a core."""
-IN_BYTES, OUT_BYTES = 40e6, 30e6
 STORE_WRITES_OF_A_JOB = 5
+"""Submit, claim, progress, end, webhook; a long job writes its progress twice a second."""
 JOBS_A_DAY = (10_000, 1_000_000, 100_000_000)
 STORED_DAYS, STORED_GIB_MONTH_DOLLARS = 7, 0.015
 
 
-@dataclass(frozen=True)
-class Result:
-    """One simulated day of one pool."""
+def the_mix(mean_slot_seconds: float | None = None) -> Mix:
+    """The mix as measured, or with all its times stretched to this mean."""
+    costs = recorded()
+    shares = np.array(list(MIX.values()))
+    takes = np.array([costs[name].slot_seconds for name in MIX])
 
-    peak_per_second: float
-    peak_pods: int
-    mean_pods: float
-    busy_share: float
-    wait_p50_seconds: float
-    wait_p99_seconds: float
-    worst_wait_seconds: float
+    def mean(value: Callable[[Cost], float]) -> float:
+        return sum(share * value(costs[name]) for name, share in MIX.items())
 
-
-def arrivals(jobs_a_day: int, random: np.random.Generator) -> np.ndarray:
-    """The moments of a day's jobs, in seconds, sorted. The rate never falls below a twentieth of its usual peak."""
-    minutes = np.arange(0, DAY_SECONDS, 60)
-    shape = np.maximum(0.05, ((1 - np.cos(2 * math.pi * minutes / DAY_SECONDS)) / 2) ** _exponent(PEAK_OVER_MEAN))
-    noon = DAY_SECONDS / 2
-    shape = np.where((minutes >= noon) & (minutes < noon + BURST_SECONDS), shape * BURST_FACTOR, shape)
-    counts = random.poisson(shape / shape.sum() * jobs_a_day)
-    return np.sort(np.repeat(minutes, counts) + random.uniform(0, 60, counts.sum()))
-
-
-def _exponent(peak_over_mean: float) -> float:
-    """The power of a raised cosine whose peak is so many times its mean."""
-    grid = 1 - np.cos(np.linspace(0, 2 * math.pi, 2000, endpoint=False))
-    low, high = 0.5, 30.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        shape = grid**middle
-        low, high = (middle, high) if shape.max() / shape.mean() < peak_over_mean else (low, middle)
-    return low
-
-
-class Pool:
-    """Pods of `slots` each, grown and shrunk as KEDA and the HPA would. `free_at` is a heap: when each slot is free."""
-
-    def __init__(self, slots: int, minimum: int, maximum: int) -> None:
-        self.slots, self.minimum, self.maximum = slots, minimum, maximum
-        self.free_at = [0.0] * (minimum * slots)
-        self._ready = minimum
-        self._room = max(PODS_OF_A_NODE, minimum)  # pods that fit on the nodes that are there
-        self._starting: list[tuple[float, int]] = []
-        self._wanted: deque[tuple[float, int]] = deque()
-        self._grown = self._shrunk = -math.inf
-
-    @property
-    def pods(self) -> int:
-        return self._ready + sum(count for _, count in self._starting)
-
-    def poll(self, now: float, waiting: int) -> None:
-        """`waiting` and the running jobs are what the broker reports."""
-        for start in [start for start in self._starting if start[0] <= now]:
-            self._starting.remove(start)
-            self._ready += start[1]
-            for _ in range(start[1] * self.slots):
-                heapq.heappush(self.free_at, start[0])
-        jobs = waiting + sum(moment > now for moment in self.free_at)
-        wanted = min(self.maximum, max(self.minimum, math.ceil(jobs / self.slots)))
-        self._wanted.append((now, wanted))
-        while self._wanted[0][0] < now - AGREE_SECONDS:
-            self._wanted.popleft()
-        if wanted > self.pods and now - self._grown >= GROW_SECONDS:
-            self._grown = now
-            self._grow(now, min(wanted, self.pods + max(self.pods, GROW_PODS)))
-        highest = max(count for _, count in self._wanted)
-        if highest < self._ready and now - self._shrunk >= SHRINK_SECONDS:
-            self._shrunk = now
-            self._shrink(min(self._ready - highest, max(1, math.floor(self._ready * SHRINK_SHARE))))
-
-    def _grow(self, now: float, to: int) -> None:
-        fits = max(0, min(to, self._room) - self.pods)
-        beyond = to - self.pods - fits
-        self._starting.append((now + POD_START_SECONDS, fits))
-        self._starting.append((now + NODE_START_SECONDS + POD_START_SECONDS, beyond))
-        self._room = max(self._room, math.ceil(to / PODS_OF_A_NODE) * PODS_OF_A_NODE)
-
-    def _shrink(self, by: int) -> None:
-        self._ready -= by
-        for _ in range(by * self.slots):
-            heapq.heappop(self.free_at)  # idle ones first; a busy one finishes its job and takes no other
-        self._room = max(PODS_OF_A_NODE, math.ceil(self.pods / PODS_OF_A_NODE) * PODS_OF_A_NODE)
-
-
-def simulate(
-    jobs_a_day: int, slot_seconds: float, *, slots: int = 2, minimum: int = 1, maximum: int, seed: int = 1
-) -> Result:
-    """One day of one pool of `minimum` to `maximum` pods."""
-    random = np.random.default_rng(seed)
-    scale = max(1, math.ceil(jobs_a_day / LARGEST_POOL))
-    came = arrivals(jobs_a_day // scale, random)
-    mean_log = math.log(slot_seconds) - SERVICE_SIGMA**2 / 2
-    takes = random.lognormal(mean_log, SERVICE_SIGMA, len(came))
-    pool = Pool(slots, minimum, max(minimum, math.ceil(maximum / scale)))
-    waits = np.zeros(len(came))
-    pods: list[int] = []
-    following = 0  # the job that starts next
-    for now in np.arange(0, DAY_SECONDS, POLL_SECONDS):
-        pool.poll(now, int(np.searchsorted(came, now)) - following)
-        pods.append(pool.pods)
-        until = now + POLL_SECONDS
-        while following < len(came):
-            start = max(came[following], pool.free_at[0], now)
-            if start >= until:
-                break
-            heapq.heapreplace(pool.free_at, start + takes[following])
-            waits[following] = start - came[following]
-            following += 1
-    waits = waits[:following]
-    per_minute = np.histogram(came, bins=DAY_SECONDS // 60)[0]
-    paid = np.mean(pods) * slots * DAY_SECONDS
-    return Result(
-        per_minute.max() / 60 * scale,
-        max(pods) * scale,
-        float(np.mean(pods)) * scale,
-        float(takes[:following].sum()) / paid,
-        *(float(found) for found in (np.quantile(waits, 0.5), np.quantile(waits, 0.99), waits.max())),
+    if mean_slot_seconds is not None:
+        takes = takes * (mean_slot_seconds / float(shares @ takes))
+    return Mix(
+        shares,
+        takes,
+        mean(lambda cost: cost.cpu_seconds),
+        mean(lambda cost: cost.in_bytes),
+        mean(lambda cost: cost.out_bytes),
     )
 
 
-def ceiling(jobs_a_day: int, slot_seconds: float, share: float, slots: int = 2) -> int:
+def ceiling(jobs_a_day: int, mix: Mix, share: float, slots: int = 2) -> int:
     """Pods that hold `share` of the slots which are busy at the usual (not the burst's) peak."""
-    return max(2, math.ceil(jobs_a_day / DAY_SECONDS * PEAK_OVER_MEAN * slot_seconds * share / slots))
+    return max(2, math.ceil(jobs_a_day / DAY_SECONDS * PEAK_OVER_MEAN * mix.slot_seconds * share / slots))
 
 
 def waited(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slot-seconds", type=float, default=3.0, help="of a job of the mix")
-    arguments = parser.parse_args()
-    mix = arguments.slot_seconds
-    print(f"Mix: {mix:g} slot-seconds a job, {IN_BYTES / 1e6:g} MB in, {OUT_BYTES / 1e6:g} MB out.\n")
-    print(
-        "| jobs/day | peak/s | pods, most | slots, most | pods, mean | busy | wait p50 | wait p99 | worst | $ a month |"
+def markdown(columns: Sequence[str], table: Sequence[Sequence[object]]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *table]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines).replace("| --- ", "|---")
+
+
+def work_table() -> str:
+    return markdown(COLUMNS, rows(recorded()))
+
+
+def mix_table(mix: Mix) -> str:
+    """By feature: its share, and what a million jobs of the mix a day keep busy at the usual peak."""
+    costs, peak = recorded(), 1_000_000 / DAY_SECONDS * PEAK_OVER_MEAN
+    shares: dict[str, float] = {}
+    busy: dict[str, float] = {}
+    for (name, share), takes in zip(MIX.items(), mix.takes, strict=True):
+        feature = FEATURES[re.split("[:,]", name)[0]]
+        shares[feature] = shares.get(feature, 0.0) + share
+        busy[feature] = busy.get(feature, 0.0) + share * peak * takes
+    lines = [
+        (feature, f"{share:.0%}", f"{busy[feature] / share / peak:.2f}", math.ceil(busy[feature]))
+        for feature, share in sorted(shares.items(), key=lambda item: -busy[item[0]])
+    ]
+    total = ("all", "100%", f"{mix.slot_seconds:.2f}", math.ceil(sum(busy.values())))
+    assert set(costs) >= set(MIX)
+    return markdown(
+        ("feature", "share", "slot-seconds a job", "slots busy at the peak of a million a day"), [*lines, total]
     )
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    days = {jobs: simulate(jobs, mix, maximum=ceiling(jobs, mix, 2.0)) for jobs in JOBS_A_DAY}
+
+
+def days_table(days: Mapping[int, Result]) -> str:
+    lines = []
     for jobs, found in days.items():
         cost = found.mean_pods * 2 * CORES_OF_A_SLOT * CORE_HOUR_DOLLARS * 730
-        print(
-            f"| {jobs:,} | {found.peak_per_second:,.1f} | {found.peak_pods:,} | {found.peak_pods * 2:,} |"
-            f" {found.mean_pods:,.1f} | {found.busy_share:.0%} | {waited(found.wait_p50_seconds)} |"
-            f" {waited(found.wait_p99_seconds)} | {waited(found.worst_wait_seconds)} | ${cost:,.0f} |"
+        lines.append(
+            (
+                f"{jobs:,}",
+                f"{found.peak_per_second:,.1f}",
+                f"{found.peak_pods:,}",
+                f"{found.peak_pods * 2:,}",
+                f"{found.mean_pods:,.1f}",
+                f"{found.busy_share:.0%}",
+                waited(found.wait_p50_seconds),
+                waited(found.wait_p99_seconds),
+                waited(found.worst_wait_seconds),
+                f"${cost:,.0f}",
+            )
         )
-    print("\nA million a day under other ceilings (`maxReplicaCount`), as a multiple of the usual peak's busy slots:\n")
-    print("| ceiling | pods, most | pods, mean | wait p50 | wait p99 | worst |")
-    print("|---|---|---|---|---|---|")
+    return markdown(
+        (
+            "jobs/day",
+            "peak/s",
+            "pods, most",
+            "slots, most",
+            "pods, mean",
+            "busy",
+            "wait p50",
+            "wait p99",
+            "worst",
+            "$ a month",
+        ),
+        lines,
+    )
+
+
+def ceilings_table(mix: Mix) -> str:
+    """A million a day under other ceilings (`maxReplicaCount`), as a multiple of the usual peak's busy slots."""
+    lines = []
     for share in (1.2, 1.5, 2.0, 3.0, math.inf):
         most = 100_000 if math.isinf(share) else ceiling(1_000_000, mix, share)
         found = simulate(1_000_000, mix, maximum=most)
-        print(
-            f"| {'none' if math.isinf(share) else f'{share:g} x'} | {found.peak_pods:,} | {found.mean_pods:,.0f} |"
-            f" {waited(found.wait_p50_seconds)} | {waited(found.wait_p99_seconds)} |"
-            f" {waited(found.worst_wait_seconds)} |"
+        lines.append(
+            (
+                "none" if math.isinf(share) else f"{share:g} x",
+                f"{found.peak_pods:,}",
+                f"{found.mean_pods:,.1f}",
+                waited(found.wait_p50_seconds),
+                waited(found.wait_p99_seconds),
+                waited(found.worst_wait_seconds),
+            )
         )
-    print("\nWhat flows and stays:\n")
-    print("| jobs/day | in, mean | out, mean | store writes/s, peak | stored at 7 days | stored, a month |")
-    print("|---|---|---|---|---|---|")
+    return markdown(("ceiling", "pods, most", "pods, mean", "wait p50", "wait p99", "worst"), lines)
+
+
+def flows_table(mix: Mix, days: Mapping[int, Result]) -> str:
+    lines = []
     for jobs, found in days.items():
-        stored = jobs * STORED_DAYS * OUT_BYTES
-        gigabits = [jobs * size * 8 / DAY_SECONDS / 1e9 for size in (IN_BYTES, OUT_BYTES)]
-        print(
-            f"| {jobs:,} | {gigabits[0]:.3g} Gb/s | {gigabits[1]:.3g} Gb/s |"
-            f" {found.peak_per_second * STORE_WRITES_OF_A_JOB:,.0f} | {stored / 1e12:,.1f} TB |"
-            f" ${stored / 2**30 * STORED_GIB_MONTH_DOLLARS:,.0f} |"
+        stored = jobs * STORED_DAYS * mix.out_bytes
+        gigabits = [jobs * size * 8 / DAY_SECONDS / 1e9 for size in (mix.in_bytes, mix.out_bytes)]
+        lines.append(
+            (
+                f"{jobs:,}",
+                f"{gigabits[0]:.3g} Gb/s",
+                f"{gigabits[1]:.3g} Gb/s",
+                f"{gigabits[0] * found.peak_per_second / (jobs / DAY_SECONDS):.3g} Gb/s",
+                f"{found.peak_per_second * STORE_WRITES_OF_A_JOB:,.0f}",
+                f"{stored / 1e12:,.2f} TB",
+                f"${stored / 2**30 * STORED_GIB_MONTH_DOLLARS:,.0f}",
+            )
         )
+    return markdown(
+        (
+            "jobs/day",
+            "in, mean",
+            "out, mean",
+            "in, within the burst",
+            "store writes/s, peak",
+            f"stored at {STORED_DAYS} days",
+            "stored, a month",
+        ),
+        lines,
+    )
+
+
+def tables(mix: Mix) -> dict[str, str]:
+    """Name → markdown; the page has `<!-- table: NAME -->` above each."""
+    days = {jobs: simulate(jobs, mix, maximum=ceiling(jobs, mix, 2.0)) for jobs in JOBS_A_DAY}
+    return {
+        "work": work_table(),
+        "mix": mix_table(mix),
+        "days": days_table(days),
+        "ceilings": ceilings_table(mix),
+        "flows": flows_table(mix, days),
+    }
+
+
+def in_page(text: str) -> dict[str, str]:
+    """The tables that the page has."""
+    return dict(re.findall(r"<!-- table: (\w+) -->\n\n((?:\|.*\n)*)", text))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slot-seconds", type=float, help="of a job of the mix, instead of the measured ones")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.name}")
+    options = parser.parse_args()
+    mix = the_mix(options.slot_seconds)
+    print(
+        f"Mix: {mix.slot_seconds:.2f} slot-seconds and {mix.cpu_seconds:.2f} CPU-seconds a job,"
+        f" {mix.in_bytes / 1e6:.1f} MB in, {mix.out_bytes / 1e6:.1f} MB out."
+    )
+    for name, table in tables(mix).items():
+        print(f"\n{name}\n\n{table}", end="")
+        if options.write:
+            text = PAGE.read_text()
+            old = f"<!-- table: {name} -->\n\n{in_page(text)[name]}"
+            PAGE.write_text(text.replace(old, f"<!-- table: {name} -->\n\n{table}"))
 
 
 if __name__ == "__main__":

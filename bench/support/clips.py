@@ -11,6 +11,7 @@ import av
 import numpy as np
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from bench.support.peers import CACHE
 
@@ -63,20 +64,70 @@ def short_clip(seconds: int = 5) -> Path:
     return path
 
 
+def scene_clip(seconds: int = 8) -> Path:
+    """A scene of the API guide's example: 1080p, soft shapes that drift under a fine grain, as cameras and models give
+    them; what is encoded again stays of its size, which the noise of the other clips does not."""
+    CACHE.mkdir(exist_ok=True)
+    encoded, path = CACHE / f"encoded-scene-{seconds}s.mp4", CACHE / f"scene-{seconds}s.mp4"
+    if not path.exists():
+        _write(encoded, (1920, 1080), _drifting((1920, 1080), seconds * RATE), {"crf": "20"})
+        _repeat([encoded], path, faststart=True)
+    return path
+
+
+def song(seconds: int) -> Path:
+    """A stereo MP3 of noise, 192 kbit/s."""
+    CACHE.mkdir(exist_ok=True)
+    path = CACHE / f"song-{seconds}s.mp3"
+    if not path.exists():
+        chance = np.random.default_rng(4)
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("libmp3lame", rate=SOUND_RATE, layout="stereo")
+            stream.bit_rate = 192_000
+            for second in range(seconds):
+                noise = (chance.standard_normal((2, SOUND_RATE)) * 3000).clip(-32000, 32000).astype(np.int16)
+                frame = AudioFrame.from_ndarray(noise, format="s16p", layout="stereo")
+                frame.sample_rate, frame.pts = SOUND_RATE, second * SOUND_RATE
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    return path
+
+
 def _encode(path: Path, size: tuple[int, int], seconds: int, seed: int, options: dict[str, str]) -> None:
-    """x264's own key frame interval (250 frames); noise that moves, so that the bit rate is used."""
+    """Noise that moves, so that the bit rate is used."""
+    _write(path, size, _noise(size, seconds * RATE, seed), options)
+
+
+def _noise(size: tuple[int, int], count: int, seed: int) -> Iterator[np.ndarray]:
     chance = np.random.default_rng(seed)
     width, height = size
     coarse = chance.integers(30, 220, (height // 4 * 3 // 2, width // 4), np.uint8)
     noise = coarse.repeat(4, axis=0).repeat(4, axis=1)
+    for index in range(count):
+        picture = np.roll(noise, index * 6, axis=1)
+        picture[: height // 4] = np.roll(picture[: height // 4], index * 11 + seed, axis=0)
+        picture[height // 2 : height // 2 + 64, : width // 3] = chance.integers(16, 235, (64, width // 3), np.uint8)
+        yield picture
+
+
+def _drifting(size: tuple[int, int], count: int) -> Iterator[np.ndarray]:
+    chance = np.random.default_rng(11)
+    width, height = size
+    coarse = Image.fromarray(chance.integers(40, 200, (height // 60 * 3 // 2, width // 60), np.uint8))
+    soft = np.asarray(coarse.resize((width, height * 3 // 2), Image.Resampling.BICUBIC)).astype(np.int16)
+    grain = chance.normal(0, 1.5, soft.shape).astype(np.int16)
+    for index in range(count):
+        picture = np.roll(soft, (index, index * 3), (0, 1)) + np.roll(grain, (13 * index, 29 * index), (0, 1))
+        yield picture.clip(16, 235).astype(np.uint8)
+
+
+def _write(path: Path, size: tuple[int, int], pictures: Iterator[np.ndarray], options: dict[str, str]) -> None:
+    """x264's own key frame interval (250 frames)."""
     part = path.with_suffix(".part")
     with av.open(str(part), "w", format="mp4") as output:
         video = output.add_stream("libx264", rate=RATE, options={"preset": "veryfast", **options})
-        video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        for index in range(seconds * RATE):
-            picture = np.roll(noise, index * 6, axis=1)
-            picture[: height // 4] = np.roll(picture[: height // 4], index * 11 + seed, axis=0)
-            picture[height // 2 : height // 2 + 64, : width // 3] = chance.integers(16, 235, (64, width // 3), np.uint8)
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        for index, picture in enumerate(pictures):
             frame = VideoFrame.from_ndarray(picture, format="yuv420p")
             frame.pts, frame.time_base = index, Fraction(1, RATE)
             output.mux(video.encode(frame))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,47 @@ def run_metered(command: Sequence[str], environment: Mapping[str, str] | None = 
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {errors[-500:]!r}")
     wall = time.perf_counter() - begin
     return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
+
+
+class PeakMemory:
+    """The most memory that any one process below `root` held during the block, in bytes: VmHWM, looked at every 10 ms.
+
+    `root` itself and the processes named in `without` do not count.
+    """
+
+    def __init__(self, root: int, without: Sequence[str] = ("envoy",)) -> None:
+        self.peak_bytes = 0
+        self._root = root
+        self._without = without
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._done.wait(0.01):
+            for pid in _children(self._root):
+                with suppress(OSError, StopIteration):
+                    if _stat(pid)[0] in self._without:
+                        continue
+                    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+                    kibibytes = next(line.split()[1] for line in status if line.startswith("VmHWM:"))
+                    self.peak_bytes = max(self.peak_bytes, int(kibibytes) * 1024)
+
+
+def _children(root: int) -> Iterator[int]:
+    """All that descend from it, by the kernel's own lists: no walk over every process of the machine."""
+    with suppress(OSError):
+        for task in Path(f"/proc/{root}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _children(int(child))
 
 
 class ProcessTree:
