@@ -16,14 +16,12 @@ from shared.media.frame_search import refuse_longer
 from shared.media.probe.display import display_resolution, rotations
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.timeline import measure_timeline
-from shared.media.rates import FULL_HD_PIXELS, Estimate, estimate, image_bytes
+from shared.media.rates import Estimate, decode_seconds, estimate, image_bytes
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
 _TAIL_SECONDS: Final = 6.0
 """Where there is no index: a group of pictures or two."""
-_DECODE_SECONDS: Final = 0.01
-"""For one picture of 1080p (bench/last_frame.py)."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def plan(
         sample_bytes, frames = _last_group(file, container, stream) if from_the_end else (file.size_bytes, None)
         frames = frames or (len(shown) or 1)
         cost = estimate(
-            frames * _DECODE_SECONDS * pixels / FULL_HD_PIXELS,
+            decode_seconds(frames * pixels),
             sources=1,
             fetched=file.cost_bytes(sample_bytes),
             stored=image_bytes(pixels, image_format, quality),
