@@ -30,6 +30,9 @@ SPAN_FRAMES = 1024
 WARM_UP_FRAMES = 128
 """Nearly three seconds: the rate control takes so long to settle on a steady tone (measured); windows agree sooner."""
 
+LOOK_AHEAD_FRAMES = 8
+"""What a span's last packets may depend on behind them: FFmpeg's encoder looks two frames ahead."""
+
 
 def aac_packets(sound: SoundTrack, threads: int) -> Iterator[Packet[Any]]:
     """The sound as AAC packets in order, timed in samples: the first carries the encoder's priming, before 0.
@@ -53,8 +56,9 @@ def _span_frames(samples: int, threads: int) -> int:
 
 
 def _spans(blocks: Iterator[Block], channels: int, span_frames: int) -> Iterator[tuple[int, Block, bool]]:
-    """Stretches of sound with the sample they start at: a warm-up, the span, and a frame to look ahead into."""
+    """Stretches of sound with the sample they start at: a warm-up, the span, and what follows to look ahead into."""
     span, warm_up = span_frames * FRAME_SAMPLES, WARM_UP_FRAMES * FRAME_SAMPLES
+    look_ahead = LOOK_AHEAD_FRAMES * FRAME_SAMPLES
     held: list[Block] = [np.zeros((channels, 0), np.float32)]
     count = start = 0  # of the samples held
     for block in blocks:
@@ -63,7 +67,7 @@ def _spans(blocks: Iterator[Block], channels: int, span_frames: int) -> Iterator
         while count >= span + 2 * warm_up:
             whole = np.concatenate(held, axis=1)
             keep_from = span if start == 0 else span + warm_up  # the next span begins where this one's packets end
-            yield start, whole[:, : keep_from + warm_up], False
+            yield start, whole[:, : keep_from + look_ahead], False
             held = [whole[:, keep_from - warm_up :]]
             start += keep_from - warm_up
             count = held[0].shape[1]
@@ -84,7 +88,7 @@ def _encode(sound: SoundTrack, start: int, samples: Block, is_last: bool) -> lis
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
     first = start + WARM_UP_FRAMES * FRAME_SAMPLES - FRAME_SAMPLES if start else -FRAME_SAMPLES
-    last = start + samples.shape[1] - WARM_UP_FRAMES * FRAME_SAMPLES - FRAME_SAMPLES
+    last = start + samples.shape[1] - LOOK_AHEAD_FRAMES * FRAME_SAMPLES - FRAME_SAMPLES
     return [packet for packet in packets if _time(packet) >= first and (is_last or _time(packet) < last)]
 
 
