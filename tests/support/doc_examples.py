@@ -25,6 +25,7 @@ REASONS = {
     "installs a package": "the same package is installed into a clean environment",
     "a make target": "the program behind it is run by a test, or by CI itself",
     "needs a cluster": "what can be known without one is checked by `make manifests`",
+    "an excerpt of a trace": "tests/e2e/test_tracing.py receives one and looks at its spans",
     "needs Prometheus": "its metrics are in the table of docs/operations.md, which `make manifests` holds to the code",
 }
 """Why a block is not run → what stands in for it. There is no other reason."""
