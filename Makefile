@@ -22,7 +22,7 @@ run: setup-runtime ## the suite in the foreground at http://127.0.0.1:8000
 ##@ Check
 .PHONY: test
 test: setup-test ## all tests, with real Envoy, mongod, redis, rabbitmq and S3 (TESTS=path or -k to choose)
-	@$(PYTHON_IN_VENV) -m pytest $(TESTS)
+	@$(PYTHON_IN_VENV) -m pytest $(or $(TESTS),-n 2 --dist loadfile)
 
 .PHONY: check
 check: setup-dev ## format, lint, types, import direction, protos, docs, manifests
