@@ -126,8 +126,9 @@ class TaskStore(Protocol):
         """Replaces the webhook; on a finished task it is due at once."""
         ...
 
-    async def claim_webhook(self, lease_seconds: float) -> Task | None:
-        """One finished task whose webhook is due; its `next_attempt_at` moves on by the lease while it is tried."""
+    async def claim_webhook(self, lease_seconds: float, passing_over: Collection[str] = ()) -> Task | None:
+        """One finished task whose webhook is due; its `next_attempt_at` moves on by the lease while it is tried.
+        Those of the owners `passing_over` stay due."""
         ...
 
     async def record_webhook(

@@ -308,8 +308,8 @@ class Runner:
                 delay = delays[len(task.retries)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
                 await self._ledger.retry(task, failure, delay)
                 return
-            await self._settle(task, failure)
-            if retryable or task.fence > MAX_OWNERS:
+            settled = await self._settle(task, failure)
+            if settled and (retryable or task.fence > MAX_OWNERS):
                 await self._ledger.queue.bury(task.kind, task.task_id, failure.word)
         except Unavailable as away:
             # The lease runs out and the task is run again: nothing is lost, and nothing was shown.

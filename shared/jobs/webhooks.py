@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -76,25 +77,27 @@ class WebhookDelivery:
     async def run(self) -> None:
         slots = asyncio.Semaphore(CONCURRENT_DELIVERIES)
         of_key: Counter[str] = Counter()
+        freed = asyncio.Event()
 
         def ended(owner: str, _: asyncio.Task[None]) -> None:
             of_key[owner] -= 1
+            freed.set()
             slots.release()
 
         async with asyncio.TaskGroup() as group:
             while True:
                 await slots.acquire()
+                freed.clear()
+                full = [owner for owner, under_way in of_key.items() if under_way >= CONCURRENT_OF_ONE_KEY]
                 task: Task | None = None
                 try:
-                    task = await self._ledger.store.claim_webhook(LEASE_SECONDS)
+                    task = await self._ledger.store.claim_webhook(LEASE_SECONDS, full)
                 except Unavailable as error:
                     log.warning("webhook_claim_failed", reason=error.detail)
                 if task is None:
                     slots.release()
-                    await asyncio.sleep(IDLE_SECONDS)
-                    continue
-                if of_key[task.owner] >= CONCURRENT_OF_ONE_KEY:
-                    slots.release()  # the claim runs out, and it comes again
+                    # A full key may have more that are due: its next one goes out when one of its tries has ended.
+                    await _within(IDLE_SECONDS, freed) if full else await asyncio.sleep(IDLE_SECONDS)
                     continue
                 of_key[task.owner] += 1
                 delivery = group.create_task(self._deliver(task))
@@ -134,3 +137,10 @@ class WebhookDelivery:
             error=error,
             **log_fields(task.trace),
         )
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    """Returns when the event is set, or after so long."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -436,6 +436,17 @@ async def test_a_webhook_waits_for_the_end_and_is_due_with_it(store: TaskStore) 
     assert await store.claim_webhook(30) is None  # leased
 
 
+async def test_owners_are_passed_over_and_their_webhooks_stay_due(store: TaskStore) -> None:
+    for owner in ("ann", "bob", "eve"):
+        held = await claimed(store, webhook=Webhook("https://hook"), owner=owner)
+        await store.settle(held.task_id, held.fence, DONE)
+    due = await store.claim_webhook(30, ["ann", "eve"])
+    assert due is not None
+    assert due.owner == "bob"
+    assert await store.claim_webhook(30, ["ann", "eve"]) is None
+    assert {task.owner for task in [await store.claim_webhook(30), await store.claim_webhook(30)] if task} == {"ann", "eve"}
+
+
 async def test_concurrent_senders_claim_a_webhook_once(open_store: OpenStore) -> None:
     stores = [await open_store(), await open_store()]
     for _ in range(4):

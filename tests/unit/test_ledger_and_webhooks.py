@@ -14,6 +14,7 @@ from shared.errors import Conflict, NotFound, Unavailable
 from shared.jobs.webhooks import (
     CONCURRENT_DELIVERIES,
     CONCURRENT_OF_ONE_KEY,
+    LEASE_SECONDS,
     RETRY_DELAYS_SECONDS,
     WebhookDelivery,
     is_retried,
@@ -212,3 +213,27 @@ async def test_receivers_that_never_answer_hold_up_nobody_else_s_webhooks(house:
     assert receivers.posts[0][0] == "http://hook/bob"
     assert receivers.stuck == CONCURRENT_OF_ONE_KEY
     running.cancel()
+
+
+async def test_a_burst_of_one_key_s_webhooks_waits_for_nothing_but_its_own_tries(house: House) -> None:
+    async def job(context: Any) -> Success:
+        return Success()
+
+    class Slow(Receivers):
+        async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> WebhookReply:
+            await asyncio.sleep(0.3)
+            return await super().send(url, body, headers)
+
+    burst = 3 * CONCURRENT_OF_ONE_KEY
+    async with house.running(job, slots=8):
+        submission = Submission(KIND, "ann", {"video_url": "http://a/b"}, webhook_url="http://hook/ann")
+        tasks = [await house.ledger.submit(submission) for _ in range(burst)]
+        for task in tasks:
+            await house.ended(task)
+    receivers = Slow()
+    running = asyncio.create_task(WebhookDelivery(house.ledger, receivers, None).run())
+    async with asyncio.timeout(LEASE_SECONDS / 2):  # a claim that was dropped comes again after a whole one
+        while len(receivers.posts) < burst:
+            await asyncio.sleep(0.02)
+    running.cancel()
+    assert {payload["task_id"] for _, payload, _ in receivers.posts} == {task.task_id for task in tasks}

@@ -205,14 +205,17 @@ class SqliteStore:
             lambda db: _change_first(db, sql, (task_id,), lambda task: changes.with_webhook(task, url, _now()))
         )
 
-    async def claim_webhook(self, lease_seconds: float) -> Task | None:
+    async def claim_webhook(self, lease_seconds: float, passing_over: Collection[str] = ()) -> Task | None:
+        condition = f"{WEBHOOK_DUE} and owner not in ({', '.join('?' * len(passing_over))})"
+
         def work(db: apsw.Connection) -> Task | None:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where {WEBHOOK_DUE} order by webhook_at limit 1"
+            sql = f"select {COLUMNS} from tasks where {condition} order by webhook_at limit 1"
             again = now + changes.seconds(lease_seconds)
-            return _change_first(db, sql, (to_micros(now),), lambda task: changes.webhook_claimed(task, again))
+            values = (to_micros(now), *passing_over)
+            return _change_first(db, sql, values, lambda task: changes.webhook_claimed(task, again))
 
-        return await self._threads.write(work) if await self._any(WEBHOOK_DUE) else None
+        return await self._threads.write(work) if await self._any(condition, *passing_over) else None
 
     async def record_webhook(
         self, task_id: str, url: str, attempt: WebhookAttempt, *, delivered: bool, next_in_seconds: float | None
@@ -251,8 +254,9 @@ class SqliteStore:
 
         return await self._threads.write(work)
 
-    async def _any(self, condition: str) -> bool:
-        return await self._value(f"select 1 from tasks where {condition} limit 1", (to_micros(_now()),)) is not None
+    async def _any(self, condition: str, *values: str) -> bool:
+        sql = f"select 1 from tasks where {condition} limit 1"
+        return await self._value(sql, (to_micros(_now()), *values)) is not None
 
     async def _value(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
         rows = await self._rows(sql, values)
