@@ -48,6 +48,14 @@ def expected_loops(music_seconds: float, needed_seconds: float) -> int:
     return 1 + max(0, math.floor((needed_seconds - first_turn) / (first_turn - crossfade)))
 
 
+def behind_the_end(offset_seconds: float, music_seconds: float) -> InvalidRequest:
+    """What a request is told whose music begins where there is none left."""
+    return InvalidRequest(
+        f"music_offset_seconds: {offset_seconds:g} is behind the music's end at {music_seconds:.3f} s",
+        input_name="music_offset_seconds",
+    )
+
+
 class MusicBed:
     """The part of the music that is used, as raw float32 in scratch, measured; reading goes on for ever, without the
     constant offset that bad converters leave.
@@ -104,10 +112,7 @@ class MusicBed:
                 self._samples += used.shape[1]
         self.duration_seconds = total / self._rate
         if not self._samples:
-            raise InvalidRequest(
-                f"music_offset_seconds: {offset_seconds:g} is behind the music's end at {self.duration_seconds:.3f} s",
-                input_name="music_offset_seconds",
-            )
+            raise behind_the_end(offset_seconds, self.duration_seconds)
         means = np.asarray(sums / self._samples, np.float32)
         self._offset[:, 0] = np.where(np.abs(means) > _LEAST_OFFSET, means, 0.0)
         self._hops = meter.hop_energies()

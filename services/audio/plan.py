@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from services.audio.mixdown import SAMPLE_RATE
-from services.audio.music_bed import expected_loops
+from services.audio.music_bed import behind_the_end, expected_loops
 from services.audio.picture import inspect_picture
 from services.audio.stitch_target import choose_target, refuse_longer
-from shared.errors import InvalidRequest
 from shared.media.audio.channels import channels_for
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.reader import audio_shape
@@ -135,7 +134,7 @@ def plan_music(
     channels = max(2, channels_for(shape.channels, 6)) if shape else 2
     seconds, music_seconds = float(picture.duration_seconds), float(measure_sound(music).seconds)
     if music_offset_seconds >= music_seconds:
-        raise InvalidRequest(f"the music is only {music_seconds:.3f} seconds long", input_name="music_offset_seconds")
+        raise behind_the_end(music_offset_seconds, music_seconds)
     samples = round(picture.duration_seconds * SAMPLE_RATE)
     pixels = float(picture.pixels * picture.frames)
     coded = encoded_bytes(picture.coded_bytes, pixels, pixels, "high") if picture.obstacle else picture.coded_bytes

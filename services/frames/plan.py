@@ -9,10 +9,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from services.frames.last_frame import DEFAULT_QUALITY
-from shared.errors import LimitExceeded
 from shared.media.container import first_video_stream, open_container
 from shared.media.final_frame import TRUSTED_KEY_FRAMES, declared_seconds
-from shared.media.frame_search import refuse_longer
+from shared.media.frame_search import refuse_larger, refuse_longer
 from shared.media.probe.display import display_resolution, rotations
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.timeline import measure_timeline
@@ -50,13 +49,8 @@ def plan(
     file = HollowFile(source)
     with open_container(file, max_pixels=context.max_pixels, header_only=True) as container:
         stream = first_video_stream(container)
+        refuse_larger(stream, context.max_pixels)
         pixels = stream.codec_context.width * stream.codec_context.height
-        if pixels > context.max_pixels:
-            raise LimitExceeded(
-                f"the video is {stream.codec_context.width}x{stream.codec_context.height}; "
-                f"at most {context.max_pixels} pixels are allowed",
-                word="too_many_pixels",
-            )
         refuse_longer(declared_seconds(container), context.max_duration_seconds)
         shown = [entry for entry in stream.index_entries if not entry.is_discard] if file.is_hollow else []
         resolution = display_resolution(stream, rotations(container).get(stream.index, 0))

@@ -64,12 +64,8 @@ class FrameSearch:
         with open_container(self.file, max_pixels=self.max_pixels, header_only=hold_samples) as container:
             stream = first_video_stream(container)
             only(container, [stream])
+            refuse_larger(stream, self.max_pixels)
             decoder = stream.codec_context
-            if decoder.width * decoder.height > self.max_pixels:
-                raise LimitExceeded(
-                    f"the video is {decoder.width}x{decoder.height}; at most {self.max_pixels} pixels are allowed",
-                    word="too_many_pixels",
-                )
             decoder.options = {"max_pixels": str(self.max_pixels)} | ({"err_detect": "explode"} if strict else {})
             decoder.thread_type = "AUTO"
             decoder.thread_count = threads
@@ -108,6 +104,15 @@ def refuse_longer(seconds: float, limit_seconds: float | None) -> None:
     if limit_seconds is not None and seconds > limit_seconds + DURATION_GRACE_SECONDS:
         raise LimitExceeded(
             f"the medium lasts {seconds:.1f} s; at most {limit_seconds:g} s are allowed", word="duration_too_long"
+        )
+
+
+def refuse_larger(stream: VideoStream, max_pixels: int) -> None:
+    """Raises `LimitExceeded` for pictures of more pixels."""
+    width, height = stream.codec_context.width, stream.codec_context.height
+    if width * height > max_pixels:
+        raise LimitExceeded(
+            f"the video is {width}x{height}; at most {max_pixels} pixels are allowed", word="too_many_pixels"
         )
 
 
