@@ -12,13 +12,12 @@ from typing import Final
 
 from services.assembly.background import BackgroundWriter
 from services.assembly.master_audio import in_stereo, master_blocks
-from services.assembly.plan import MP3, FileSizes, plan_movie
+from services.assembly.plan import MP3, FileSizes, Planned, plan_movie
 from shared.media.audio import Block
 from shared.media.audio.writer import AudioWriter
 from shared.media.join.ahead import ahead
 from shared.media.join.look import read_wishes
 from shared.media.join.movie import Output, write_join
-from shared.media.join.report import Copied, Reencoded
 from shared.media.join.sound import SoundTrack
 from shared.media.source import ByteSource
 from shared.media.step import AcceleratorUse, StepContext
@@ -28,38 +27,18 @@ _BLOCKS_AHEAD: Final = 8
 
 
 @dataclass(frozen=True)
-class Assembly:
-    """A movie that was made; file names are in the scratch directory.
+class Assembly(Planned):
+    """A movie that was made: what `Planned` said, and the results; file names are in the scratch directory.
 
     Attributes:
-        total_scenes: as many as were sent.
-        total_video_duration: seconds of picture in the movie.
-        audio_duration: seconds of the master as found.
-        output_resolution: of the movie as shown, `1920x1080`.
         file_sizes: bytes.
-        audio_stretch_ratio: new length of the audio over its old one; 1.0 where its tempo was not touched.
-        frames: pictures in either video.
-        samples: per channel in the MP3 (and in the full video's sound).
-        copied: which scenes went through untouched.
-        reencoded: which scenes did not, and why, in words.
-        warnings: expected durations that were missed, and whatever else is not as asked.
         accelerator: what re-encoded it on a GPU worker.
     """
 
     full_video: str
     video_only: str
     audio_only: str
-    total_scenes: int
-    total_video_duration: float
-    audio_duration: float
-    output_resolution: str
     file_sizes: FileSizes
-    audio_stretch_ratio: float
-    frames: int
-    samples: int
-    copied: list[Copied]
-    reencoded: list[Reencoded]
-    warnings: list[str]
     accelerator: AcceleratorUse | None = None
 
 
@@ -106,28 +85,18 @@ def assemble(
         for _ in heard:  # what no AAC encoder pulled: all of it in a mute movie
             pass
 
-    warnings = movie.unexpected(expected_scene_seconds, expected_audio_seconds)
-    warnings += [*joined.warnings, *written.warnings, *([sync.warning] if sync.warning else [])]
-    width, height = joined.display_size
+    planned = movie.told(expected_scene_seconds, expected_audio_seconds)
+    done = {"frames": written.frames, "samples": writer.samples, "warnings": [*planned.warnings, *written.warnings]}
     return Assembly(
+        **{**vars(planned), **done},
         full_video=FULL_VIDEO,
         video_only=VIDEO_ONLY,
         audio_only=AUDIO_ONLY,
-        total_scenes=len(scenes),
-        total_video_duration=round(float(joined.duration), 3),
-        audio_duration=round(float(sound.seconds), 3),
-        output_resolution=f"{width}x{height}",
         file_sizes={
             "full_video": full.stat().st_size,
             "video_only": silent.stat().st_size,
             "audio_only": mp3.stat().st_size,
         },
-        audio_stretch_ratio=sync.stretch_ratio,
-        frames=written.frames,
-        samples=writer.samples,
-        copied=[{"index": part.clip.index} for part in joined.copied],
-        reencoded=[{"index": part.clip.index, "reasons": list(part.reasons)} for part in joined.encoded],
-        warnings=warnings,
         accelerator=written.accelerator,
     )
 

@@ -7,20 +7,12 @@ from math import ceil
 from typing import Final
 
 from shared.media.join.look import RESOLUTIONS
-from shared.media.rates import (
-    COPY_SECONDS_PER_SECOND,
-    ENCODE_SECONDS_PER_SECOND,
-    FULL_HD_PIXELS,
-    SOUND_SECONDS_PER_SECOND,
-    SOURCE_SECONDS,
-    TASK_SECONDS,
-    TRANSFER_SECONDS_PER_BYTE,
-)
+from shared.media.rates import COPY_SECONDS_PER_SECOND, SOUND_SECONDS_PER_SECOND, encode_seconds, estimate
 
-_TRANSFER_SECONDS_PER_SECOND: Final = TRANSFER_SECONDS_PER_BYTE * 5e6 / 8 * 3
-"""5 Mbit/s of video: fetched once, published twice."""
+# What generators of clips give out, where the request does not say.
+_TYPICAL_BYTES_PER_SECOND: Final = 5e6 / 8
+_TYPICAL_FRAME_RATE: Final = 30
 _TYPICAL_SCENE_SECONDS: Final = 8.0
-"""What generators of clips give out, where the request does not say."""
 
 
 def estimate_seconds(
@@ -30,7 +22,7 @@ def estimate_seconds(
     resolution: str | None = None,
     quality: str | None = None,
 ) -> int:
-    """Whole seconds, at least 1, on an idle worker.
+    """Whole seconds on an idle worker.
 
     Scenes are taken to be alike, and so copied, unless a resolution is asked for; nothing has been fetched yet.
 
@@ -42,12 +34,16 @@ def estimate_seconds(
     """
     picture = sum(_TYPICAL_SCENE_SECONDS if seconds is None else seconds for seconds in scene_seconds)
     sound = picture if audio_seconds is None else audio_seconds
-    seconds = TASK_SECONDS + SOURCE_SECONDS * len(scene_seconds)
-    seconds += picture * _TRANSFER_SECONDS_PER_SECOND
     if resolution in RESOLUTIONS:
         width, height = RESOLUTIONS[resolution]
-        rate = ENCODE_SECONDS_PER_SECOND[quality or "high"]
-        seconds += picture * rate * width * height / FULL_HD_PIXELS + sound * SOUND_SECONDS_PER_SECOND
+        work = encode_seconds(picture * _TYPICAL_FRAME_RATE * width * height, quality or "high")
     else:
-        seconds += max(picture * COPY_SECONDS_PER_SECOND, sound * SOUND_SECONDS_PER_SECOND)
-    return max(1, ceil(seconds))
+        work = picture * COPY_SECONDS_PER_SECOND
+    video_bytes = round(picture * _TYPICAL_BYTES_PER_SECOND)
+    cost = estimate(
+        max(work, sound * SOUND_SECONDS_PER_SECOND),  # the two run side by side
+        sources=len(scene_seconds) + 1,
+        fetched=video_bytes,
+        stored=2 * video_bytes,
+    )
+    return ceil(cost.estimated_seconds)

@@ -16,7 +16,7 @@ from shared.media.audio.formats import FORMATS
 from shared.media.join.clip import Clip, read_clip
 from shared.media.join.look import Wishes, read_wishes
 from shared.media.join.plan import JoinPlan, plan_join
-from shared.media.join.report import Copied, Reencoded
+from shared.media.join.report import Copied, Reencoded, copied, reencoded
 from shared.media.join.sound import AAC
 from shared.media.rates import (
     SOUND_SECONDS_PER_SECOND,
@@ -36,7 +36,6 @@ TOLERATED_DIFFERENCE_SECONDS: Final = 0.5
 MP3: Final = FORMATS["mp3"]
 _MP3_SHARE: Final = {"low": Fraction(2, 3), "medium": Fraction(5, 6), "high": Fraction(1)}
 
-
 AudioSync = Literal["as it is", "slower", "faster", "cut", "followed by silence"]
 
 
@@ -44,6 +43,35 @@ class FileSizes(TypedDict):
     full_video: int
     video_only: int
     audio_only: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What an assembly will do, known before it is done.
+
+    Attributes:
+        total_scenes: as many as were sent.
+        total_video_duration: seconds of picture in the movie.
+        audio_duration: seconds of the master as found.
+        output_resolution: of the movie as shown, `1920x1080`.
+        audio_stretch_ratio: new length of the audio over its old one; 1.0 where its tempo is not touched.
+        frames: pictures in either video.
+        samples: per channel in the MP3 (and in the full video's sound).
+        copied: which scenes go through untouched.
+        reencoded: which scenes do not, and why, in words.
+        warnings: expected durations that are missed, and whatever else is not as asked.
+    """
+
+    total_scenes: int
+    total_video_duration: float
+    audio_duration: float
+    output_resolution: str
+    audio_stretch_ratio: float
+    frames: int
+    samples: int
+    copied: list[Copied]
+    reencoded: list[Reencoded]
+    warnings: list[str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +93,27 @@ class MoviePlan:
         bitrate = MP3.default_bitrate(self.sound.sample_rate, self.mp3_channels)
         return 8000 * round(bitrate * _MP3_SHARE[self.picture.quality] / 8000) if bitrate else None
 
-    def unexpected(self, scenes: Sequence[float | None], audio: float | None) -> list[str]:
+    def told(self, expected_scene_seconds: Sequence[float | None], expected_audio_seconds: float | None) -> Planned:
+        """For whoever asked; what was expected as in `assemble`."""
+        width, height = self.picture.display_size
+        return Planned(
+            total_scenes=len(self.clips),
+            total_video_duration=round(float(self.picture.duration), 3),
+            audio_duration=round(float(self.sound.seconds), 3),
+            output_resolution=f"{width}x{height}",
+            audio_stretch_ratio=self.sync.stretch_ratio,
+            frames=self.picture.frames,
+            samples=self.sync.samples,
+            copied=copied(self.picture),
+            reencoded=reencoded(self.picture),
+            warnings=[
+                *self._unexpected(expected_scene_seconds, expected_audio_seconds),
+                *self.picture.warnings,
+                *([self.sync.warning] if self.sync.warning else []),
+            ],
+        )
+
+    def _unexpected(self, scenes: Sequence[float | None], audio: float | None) -> list[str]:
         """A sentence for each expected duration that was missed, in seconds; None where nothing was expected."""
         pairs = [(clip.label, expected, clip.duration) for clip, expected in zip(self.clips, scenes, strict=False)]
         pairs.append((self.sound.source.label, audio, self.sound.seconds))
@@ -77,26 +125,16 @@ class MoviePlan:
 
 
 @dataclass(frozen=True)
-class AssemblyPlan(Estimate):
-    """What `Assembly` will say, as far as it is known before, and what it will cost.
+class AssemblyPlan(Planned, Estimate):
+    """What `Planned` says, and what it will cost.
 
     Attributes:
         audio_sync: what happens to the master audio; `slower` and `faster` by `audio_stretch_ratio`, pitch kept.
         estimated_file_sizes: bytes.
     """
 
-    total_scenes: int
-    total_video_duration: float
-    audio_duration: float
-    output_resolution: str
-    estimated_file_sizes: FileSizes
     audio_sync: AudioSync
-    audio_stretch_ratio: float
-    frames: int
-    samples: int
-    copied: list[Copied]
-    reencoded: list[Reencoded]
-    warnings: list[str]
+    estimated_file_sizes: FileSizes
 
 
 def plan_movie(
@@ -150,35 +188,20 @@ def plan(
     """What `assemble` would do, without writing anything, from as few bytes as tell. Raises what `assemble` raises."""
     wishes = read_wishes("auto", resolution, None, quality)
     movie = plan_movie(context, scenes, master, wishes, audio_sync_mode, sparsely=True)
-    picture, sound, sync = movie.picture, movie.sound, movie.sync
     sizes = _file_sizes(movie, with_sound=include_audio)
     # The two run side by side.
-    work = max(join_seconds(picture), float(sound.seconds) * SOUND_SECONDS_PER_SECOND)
+    work = max(join_seconds(movie.picture), float(movie.sound.seconds) * SOUND_SECONDS_PER_SECOND)
     cost = estimate(
         work,
         sources=len(scenes) + 1,
         fetched=sum(source.size_bytes or 0 for source in (*scenes, master)),
         stored=sizes["full_video"] + sizes["video_only"] + sizes["audio_only"],
     )
-    width, height = picture.display_size
     return AssemblyPlan(
+        **vars(movie.told(expected_scene_seconds, expected_audio_seconds)),
         **vars(cost),
-        total_scenes=len(scenes),
-        total_video_duration=round(float(picture.duration), 3),
-        audio_duration=round(float(sound.seconds), 3),
-        output_resolution=f"{width}x{height}",
-        estimated_file_sizes=sizes,
         audio_sync=_audio_sync(movie),
-        audio_stretch_ratio=sync.stretch_ratio,
-        frames=picture.frames,
-        samples=sync.samples,
-        copied=[{"index": part.clip.index} for part in picture.copied],
-        reencoded=[{"index": part.clip.index, "reasons": list(part.reasons)} for part in picture.encoded],
-        warnings=[
-            *movie.unexpected(expected_scene_seconds, expected_audio_seconds),
-            *picture.warnings,
-            *([sync.warning] if sync.warning else []),
-        ],
+        estimated_file_sizes=sizes,
     )
 
 

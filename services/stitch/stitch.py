@@ -9,7 +9,7 @@ from shared.media.join.clip import read_clip
 from shared.media.join.look import Wishes, read_wishes
 from shared.media.join.movie import Output, write_join
 from shared.media.join.plan import JoinPlan, plan_join
-from shared.media.join.report import Copied, Reencoded
+from shared.media.join.report import Copied, Reencoded, copied, reencoded
 from shared.media.join.sound import clips_sound, clock_error_seconds, sound_shape
 from shared.media.rates import SOUND_SECONDS_PER_SECOND, Estimate, aac_bytes, estimate, join_bytes, join_seconds
 from shared.media.source import ByteSource
@@ -145,8 +145,8 @@ def _planned(joined: JoinPlan) -> Planned:
         total_duration=round(float(sum(part.clip.duration for part in joined.parts)), 3),
         output_duration=round(float(joined.duration), 3),
         frames=joined.frames,
-        copied=[{"index": part.clip.index} for part in joined.copied],
-        reencoded=[{"index": part.clip.index, "reasons": list(part.reasons)} for part in joined.encoded],
+        copied=copied(joined),
+        reencoded=reencoded(joined),
         max_av_offset_ms=round(float(offset_seconds) * 1000, 3),
         resolution=f"{width}x{height}",
         warnings=list(joined.warnings),

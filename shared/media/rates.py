@@ -13,22 +13,22 @@ from shared.media.join.clip import Clip
 from shared.media.join.plan import JoinPlan, Part
 
 # Seconds, on two idle cores: half the CPU seconds of bench/assembly.py's scenes.
-TASK_SECONDS: Final = 1.0
+_TASK_SECONDS: Final = 1.0
 """Queue, claim, publish."""
-SOURCE_SECONDS: Final = 0.3
+_SOURCE_SECONDS: Final = 0.3
 """Connect, measure."""
 COPY_SECONDS_PER_SECOND: Final = 0.002
 """Demux once, mux twice."""
 SOUND_SECONDS_PER_SECOND: Final = 0.03
 """Decode, stretch, AAC and MP3 side by side."""
-TRANSFER_SECONDS_PER_BYTE: Final = 8e-8
+_TRANSFER_SECONDS_PER_BYTE: Final = 8e-8
 """100 Mbit/s, in or out."""
-ENCODE_SECONDS_PER_SECOND: Final = {"low": 0.8, "medium": 0.9, "high": 1.4}
+_ENCODE_SECONDS_PER_SECOND: Final = {"low": 0.8, "medium": 0.9, "high": 1.4}
 """Decode and encode 1080p at 30 frames a second."""
 _DECODE_SECONDS_PER_PICTURE: Final = 0.01
 """1080p: 4 ms (H.264 whose unreferenced pictures are skipped) to 20 ms (AV1 of 10 bits) over real last groups."""
-FULL_HD_PIXELS: Final = 1920 * 1080
-_FULL_HD_PIXELS_PER_SECOND: Final = FULL_HD_PIXELS * 30
+_FULL_HD_PIXELS: Final = 1920 * 1080
+_FULL_HD_PIXELS_PER_SECOND: Final = _FULL_HD_PIXELS * 30
 
 # x264's bits a pixel from the source's own: k · bits^0.7, fitted to 25 real clips (H.264, HEVC, VP8, VP9, AV1; live
 # pictures, films, animation) by bench/plans.py. 61 of 75 results are within a factor of two, all within 3.1.
@@ -63,7 +63,7 @@ class Estimate:
 
 def estimate(work_seconds: float, *, sources: int, fetched: int, stored: int) -> Estimate:
     """`work_seconds` for the media step itself; bytes that are fetched from `sources` and stored."""
-    seconds = TASK_SECONDS + SOURCE_SECONDS * sources + (fetched + stored) * TRANSFER_SECONDS_PER_BYTE + work_seconds
+    seconds = _TASK_SECONDS + _SOURCE_SECONDS * sources + (fetched + stored) * _TRANSFER_SECONDS_PER_BYTE + work_seconds
     return Estimate(round(seconds, 1), stored, fetched)
 
 
@@ -88,12 +88,12 @@ def mp4_index_bytes(frames: int) -> int:
 
 def decode_seconds(pixels: float) -> float:
     """For decoding so many pixels, over all frames."""
-    return pixels * _DECODE_SECONDS_PER_PICTURE / FULL_HD_PIXELS
+    return pixels * _DECODE_SECONDS_PER_PICTURE / _FULL_HD_PIXELS
 
 
 def encode_seconds(pixels: float, quality: str) -> float:
     """For decoding and encoding so many pixels, over all frames."""
-    return pixels * ENCODE_SECONDS_PER_SECOND[quality] / _FULL_HD_PIXELS_PER_SECOND
+    return pixels * _ENCODE_SECONDS_PER_SECOND[quality] / _FULL_HD_PIXELS_PER_SECOND
 
 
 def encoded_bytes(source_bytes: int, source_pixels: float, pixels: float, quality: str) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
 
+from shared.media.join.plan import JoinPlan
+
 
 class Copied(TypedDict):
     """A clip that went through untouched, by its place among the inputs."""
@@ -16,3 +18,11 @@ class Reencoded(TypedDict):
 
     index: int
     reasons: list[str]
+
+
+def copied(plan: JoinPlan) -> list[Copied]:
+    return [{"index": part.clip.index} for part in plan.copied]
+
+
+def reencoded(plan: JoinPlan) -> list[Reencoded]:
+    return [{"index": part.clip.index, "reasons": list(part.reasons)} for part in plan.encoded]
