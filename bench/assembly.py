@@ -139,10 +139,6 @@ def chain(program: str, folder: Path, scenes: list[Path], master: Path, tempo: f
     return Run(run.wall, cpu, peak)
 
 
-def version_of(program: str) -> str:
-    return subprocess.run([program, "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
-
-
 def copies(folder: Path, scenes: list[Path]) -> Run:
     def action() -> None:
         for number, scene in enumerate(scenes * 2):

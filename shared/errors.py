@@ -59,10 +59,6 @@ class Unauthenticated(LastFrameError):
     grpc_code, http_status, default_word = "UNAUTHENTICATED", 401, "unauthorized"
 
 
-class Forbidden(LastFrameError):
-    grpc_code, http_status, default_word = "PERMISSION_DENIED", 403, "forbidden"
-
-
 class NotFound(LastFrameError):
     grpc_code, http_status, default_word = "NOT_FOUND", 404, "not_found"
 

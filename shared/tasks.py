@@ -1,7 +1,7 @@
 """The task: the record that a client polls. Frozen, no I/O; every change makes a new value.
 
 A task's life: `pending → processing → completed | failed`, with `processing → pending` when an attempt is given
-back (a retry, a drained worker, an expired lease). Two numbers guard it: `attempt` counts how often a worker has
+back (a retry, a drained worker, an expired lease), and `pending → failed` when it is cancelled first. Two numbers guard it: `attempt` counts how often a worker has
 begun, `fence` grows with every change of owner, and only the holder of the newest fence may settle the task.
 """
 
@@ -26,17 +26,6 @@ class TaskStatus(enum.StrEnum):
     @property
     def is_terminal(self) -> bool:
         return self in (TaskStatus.COMPLETED, TaskStatus.FAILED)
-
-
-LEGAL_TRANSITIONS: frozenset[tuple[TaskStatus, TaskStatus]] = frozenset(
-    {
-        (TaskStatus.PENDING, TaskStatus.PROCESSING),
-        (TaskStatus.PENDING, TaskStatus.FAILED),  # cancelled before it began
-        (TaskStatus.PROCESSING, TaskStatus.PENDING),  # given back
-        (TaskStatus.PROCESSING, TaskStatus.COMPLETED),
-        (TaskStatus.PROCESSING, TaskStatus.FAILED),
-    }
-)
 
 
 class TaskKind(enum.StrEnum):

@@ -32,7 +32,6 @@ _NAMED = {
     "google.protobuf.Value": "text or null",
     "google.api.HttpBody": "bytes",
 }
-_KINDS = {"string": "text", "boolean": "true or false", "integer": "integer", "number": "number"}
 _DEFAULTS = (
     re.compile(r"(`[^`]+`) \(default"),
     re.compile(r"when absent, (.+?)(?:$|[.;])"),

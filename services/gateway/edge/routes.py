@@ -8,7 +8,6 @@ of cluster `none`, or in the 405 of a path that other methods have. The renderer
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from services.gateway.rpcs import Contract, HttpBinding, Rpc
@@ -215,10 +214,3 @@ def _endpoint(address: str) -> Json:
         raise ValueError(f"an address is host:port, not {address!r}")
     socket = {"address": host.removeprefix("[").removesuffix("]"), "port_value": int(port)}
     return {"endpoint": {"address": {"socket_address": socket}}}
-
-
-def cluster_names(table: list[Json]) -> Iterator[str]:
-    """Every cluster that a route names."""
-    for entry in table:
-        if "route" in entry:
-            yield entry["route"]["cluster"]

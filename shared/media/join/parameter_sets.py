@@ -43,10 +43,6 @@ class ParameterSets:
         """`level_idc`, ten times the level."""
         return self.sps[0][3]
 
-    def same_sets(self, other: ParameterSets) -> bool:
-        """Whether slices of one stream decode with the sets of the other."""
-        return (set(self.sps), set(self.pps)) == (set(other.sps), set(other.pps))
-
     def used_ids(self) -> set[int]:
         """Every SPS and PPS id that these sets define."""
         return {sps_id(nal) for nal in self.sps} | {pps_id(nal) for nal in self.pps}
