@@ -70,7 +70,9 @@ _WORDS: dict[str, Word] = {
     "no_webhook": Word("The task has none to be sent.", "Register one.", (409,)),
     "not_finished": Word("The webhook is sent when the task ends.", "Wait.", (409,)),
     "request_too_large": Word("The JSON body is over 1 MiB.", "Send less; files go to uploads.", (413,)),
-    "rate_limited": Word("Too many calls of this key, or too many uploads at once.", "Wait `Retry-After`.", (429,)),
+    "rate_limited": Word(
+        "Too many calls of this key, or too many uploads, watches or dry runs at once.", "Wait `Retry-After`.", (429,)
+    ),
     "too_many_tasks": Word("Too many unfinished tasks of this key.", "Wait `Retry-After`, or until some end.", (429,)),
     "internal_error": Word(
         "A fault of ours.",
@@ -98,7 +100,10 @@ _WORDS: dict[str, Word] = {
     ),
     "processing_failed": Word("The job could not be done with these inputs.", "The sentence says why.", (), True),
     "processing_timeout": Word(
-        "The job took longer than `LASTFRAME_JOB_DEADLINE_SECONDS`.", "Send less at once, or raise it.", (), True
+        "The job took longer than `LASTFRAME_JOB_DEADLINE_SECONDS`, or a dry run longer than 20 s.",
+        "Send less at once, or raise it.",
+        (504,),
+        True,
     ),
     "media_crashed": Word("The decoder died, or ran out of memory.", "The file is broken or hostile.", (), True),
     "storage_unavailable": Word("The result could not be stored, in three tries.", "Retry the task.", (), True),
@@ -127,6 +132,8 @@ for programs and does not. A failed task carries the same as `error_message` and
 `error_input`. Over gRPC the sentence is the status' message, the word the `reason` of its `google.rpc.ErrorInfo`, the
 field its `metadata["input"]`."""
 
+_FAILED = "The submit was accepted; the task ended as `failed`. A dry run answers with the same words, as HTTP 400."
+
 
 def page() -> str:
     _hold_to_the_code()
@@ -134,7 +141,7 @@ def page() -> str:
     for status in sorted({status for word in _WORDS.values() for status in word.statuses}):
         lines += [f"## HTTP {status}", "", _SAYINGS[status], ""]
         lines += _table(word for word, what in _WORDS.items() if status in what.statuses)
-    lines += ["## Failed tasks", "", "The submit was accepted; the task ended as `failed`.", ""]
+    lines += ["## Failed tasks", "", _FAILED, ""]
     lines += _table(word for word, what in _WORDS.items() if what.in_task)
     others = ", ".join(code(word) for word in sorted(_GRPC_ONLY))
     lines += ["## Others", "", f"Words of gRPC's own codes, which nothing here says by itself: {others}.", ""]
