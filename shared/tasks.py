@@ -1,8 +1,9 @@
 """The task: the record that a client polls. Frozen, no I/O; every change makes a new value.
 
 A task's life: `pending → processing → completed | failed`, with `processing → pending` when an attempt is given
-back (a retry, a drained worker, an expired lease), and `pending → failed` when it is cancelled first. Two numbers guard it: `attempt` counts how often a worker has
-begun, `fence` grows with every change of owner, and only the holder of the newest fence may settle the task.
+back (a retry, a drained worker, an expired lease), and `pending → failed` when it is cancelled before. Two numbers
+guard it: `attempt` counts how often a worker has begun, `fence` grows with every change of owner, and only the holder
+of the newest fence may settle the task.
 """
 
 from __future__ import annotations

@@ -444,7 +444,10 @@ async def test_owners_are_passed_over_and_their_webhooks_stay_due(store: TaskSto
     assert due is not None
     assert due.owner == "bob"
     assert await store.claim_webhook(30, ["ann", "eve"]) is None
-    assert {task.owner for task in [await store.claim_webhook(30), await store.claim_webhook(30)] if task} == {"ann", "eve"}
+    assert {task.owner for task in [await store.claim_webhook(30), await store.claim_webhook(30)] if task} == {
+        "ann",
+        "eve",
+    }
 
 
 async def test_concurrent_senders_claim_a_webhook_once(open_store: OpenStore) -> None:
