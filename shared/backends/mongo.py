@@ -246,9 +246,8 @@ class MongoStore:
         return await self._change({"_id": task_id}, updates.with_webhook(url))
 
     async def claim_webhook(self, lease_seconds: float, passing_over: Collection[str] = ()) -> Task | None:
-        due = updates.WEBHOOK_PENDING | updates.passed("webhook.next_attempt_at")
-        if passing_over:
-            due |= {"owner": {"$nin": list(passing_over)}}
+        others: Document = {"owner": {"$nin": list(passing_over)}} if passing_over else {}
+        due = updates.WEBHOOK_PENDING | updates.passed("webhook.next_attempt_at") | others
         again: Pipeline = [{"$set": {"webhook.next_attempt_at": updates.in_seconds(lease_seconds)}}]
         return await self._change(due, again, sort=[("webhook.next_attempt_at", 1)])
 
