@@ -34,8 +34,8 @@ Send a job, get a `task_id` at once, then poll its status, watch it, or be calle
 * The same methods are there as native **gRPC** on the same port, with the key as `authorization` metadata.
 """
 
-# Words that only the edge itself says.
 _UNHEALTHY = "lastframe.server.v1.Unhealthy"
+# Words that only the edge itself says.
 _EDGE_WORDS = ("method_not_allowed", "request_too_large")
 
 
@@ -271,7 +271,7 @@ def _errors(contract: Contract, rpc: Rpc, binding: HttpBinding) -> Json:
         statuses.add(413)
     if rpc.is_submit:
         statuses |= {409, 429}
-    if rpc.client_streaming:
+    if rpc.is_stream:
         statuses.add(429)
     if binding.verb == "DELETE":
         statuses.add(409)

@@ -58,7 +58,7 @@ async def addresses(
     )
     async with open_backends(settings) as backends:
         gateway, _ = gateway_feature(settings, backends, None)
-        server = make_rpc_server(settings, backends, [gateway], "127.0.0.1:0")
+        server = make_rpc_server(settings, backends, [gateway], "127.0.0.1:0", plan=None)
         await server.start()
         assert gateway.beside is not None
         watching = asyncio.create_task(gateway.beside())
