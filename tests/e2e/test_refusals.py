@@ -63,7 +63,7 @@ def assert_error(reply: requests.Response, status: int, word: str, *mentions: st
         (SOUNDS, {"audio_urls": [URL, "empty:"]}, "invalid_silence", "audio_urls[1]"),
         (SOUNDS, {"audio_urls": [URL, "empty:1e3"]}, "invalid_silence", "audio_urls[1]"),
         (SOUNDS, {"audio_urls": [URL], "output_format": "ogg"}, "invalid_request", "output_format"),
-        (SOUNDS, {"audio_urls": [URL], "sample_rate": 96000}, "invalid_request", "sample_rate of mp3"),
+        (SOUNDS, {"audio_urls": [URL], "sample_rate": 96000}, "invalid_request", "sample_rate: must be one of"),
         (SOUNDS, {"audio_urls": [URL], "output_format": "opus", "sample_rate": 44100}, "invalid_request", "48000"),
         (SOUNDS, {"audio_urls": [URL], "sample_rate": 24000, "bitrate": 192000}, "invalid_request", "160000"),
         (SOUNDS, {"audio_urls": ["music.mp3"]}, "invalid_audio_url", "audio_urls[0]"),

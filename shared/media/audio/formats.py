@@ -74,10 +74,10 @@ class AudioFormat:
         """
         if sample_rate is not None and sample_rate not in self.sample_rates:
             known = ", ".join(str(rate) for rate in self.sample_rates)
-            raise InvalidRequest(f"sample_rate of {self.name} is one of {known}", input_name="sample_rate")
+            raise InvalidRequest(f"sample_rate: must be one of {known} for {self.name}", input_name="sample_rate")
         if channels is not None and (channels not in LAYOUTS or channels > self.most_channels):
             known = ", ".join(str(count) for count in LAYOUTS if count <= self.most_channels)
-            raise InvalidRequest(f"channels of {self.name} are one of {known}", input_name="channels")
+            raise InvalidRequest(f"channels: must be one of {known} for {self.name}", input_name="channels")
         if bitrate is None or self.bitrates is None:
             return
         highest = self.highest_bitrate(sample_rate or self.sample_rates[-1], channels or self.most_channels)
@@ -85,7 +85,7 @@ class AudioFormat:
             at = f" at {sample_rate} Hz" if sample_rate else ""
             at += f" in {channels} channel{'s' if channels > 1 else ''}" if channels else ""
             raise InvalidRequest(
-                f"bitrate of {self.name}{at} is between {self.bitrates[0]} and {highest} bits a second",
+                f"bitrate: must be between {self.bitrates[0]} and {highest} bits a second for {self.name}{at}",
                 input_name="bitrate",
             )
 
