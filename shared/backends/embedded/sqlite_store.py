@@ -6,24 +6,22 @@ atomic among threads and processes; an answered write is synced to the disk.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import apsw
 
-from shared.backends.codec import TaskCodec, from_micros, to_micros
+from shared.backends.codec import from_micros, to_micros
 from shared.backends.embedded import changes
+from shared.backends.embedded import sqlite_rows as rows
 from shared.backends.embedded.sqlite_threads import SqliteThreads
-from shared.backends.policy import IDEMPOTENCY_SECONDS, PageRoom, make_cursor, read_cursor
+from shared.backends.policy import IDEMPOTENCY_SECONDS, make_cursor, read_cursor
 from shared.errors import Conflict
 from shared.ports import TaskFilter
-from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt, WebhookState
+from shared.tasks import Failure, Idempotency, Outcome, Task, TaskKind, TaskStatus, WebhookAttempt
 
-CODEC = TaskCodec(store_time=to_micros, load_time=from_micros)
-COLUMNS = "task_id, document"
 CLAIMABLE = "status = 'pending' and kind = ? and not_before <= ?"
 EXPIRED_LEASES = "status = 'processing' and lease_until < ?"
 DISPATCHABLE = "status = 'pending' and dispatch_at <= ?"
@@ -49,12 +47,12 @@ class SqliteStore:
         def work(db: apsw.Connection) -> Task:
             now = _now()
             if idempotency is not None:
-                earlier = _earlier(db, idempotency, now)
+                earlier = rows.earlier(db, idempotency, now)
                 if earlier is not None:
                     return earlier
             new = changes.submitted(task, now)
             try:
-                _insert(db, new, idempotency, to_micros(now + changes.seconds(self._idempotency_seconds)))
+                rows.insert(db, new, idempotency, to_micros(now + changes.seconds(self._idempotency_seconds)))
             except apsw.ConstraintError as error:
                 raise Conflict("A task with this id exists already.") from error
             return new
@@ -62,30 +60,31 @@ class SqliteStore:
         return await self._threads.write(work)
 
     async def get(self, task_id: str) -> Task | None:
-        return await self._threads.read(lambda db: _load(db, task_id))
+        return await self._threads.read(lambda db: rows.load(db, task_id))
 
     async def recent(self, limit: int, owner: str | None = None) -> list[Task]:
         tasks, _ = await self.page(TaskFilter(owner=owner), limit)
         return tasks
 
     async def page(self, which: TaskFilter, limit: int, cursor: str | None = None) -> tuple[list[Task], str | None]:
-        conditions, values = _conditions(which)
+        conditions, values = rows.conditions(which)
         if cursor is not None:
             conditions.append("sequence < ?")
             values += read_cursor(cursor, 1)
-        sql = f"select sequence, {COLUMNS} from tasks where {' and '.join(conditions)} order by sequence desc limit ?"
-        kept, ended = await self._threads.read(lambda db: _page_of(db.execute(sql, (*values, limit + 1)), limit))
+        where = " and ".join(conditions)
+        sql = f"select sequence, {rows.COLUMNS} from tasks where {where} order by sequence desc limit ?"
+        kept, ended = await self._threads.read(lambda db: rows.page_of(db.execute(sql, (*values, limit + 1)), limit))
         more = None if ended else make_cursor(kept[-1][0])
-        return [_decode(row[1:]) for row in kept], more
+        return [rows.decode(row[1:]) for row in kept], more
 
     async def counts(self, owner: str | None = None) -> dict[TaskStatus, int]:
-        owned, values = _owned(owner)
+        owned, values = rows.owned(owner)
         sql = f"select status, count(*) from tasks where {owned} group by status"
         found = {row[0]: row[1] for row in await self._rows(sql, values)}
         return {status: found.get(status.value, 0) for status in TaskStatus}
 
     async def unfinished(self, owner: str | None = None) -> int:
-        owned, values = _owned(owner)
+        owned, values = rows.owned(owner)
         sql = f"select count(*) from tasks where status in ('pending', 'processing') and {owned}"
         return cast("int", await self._value(sql, values))
 
@@ -98,12 +97,12 @@ class SqliteStore:
         return None if oldest is None else max(0.0, (_now() - from_micros(oldest)).total_seconds())
 
     async def finished_since(self, moment: datetime, owner: str | None = None) -> int:
-        owned, values = _owned(owner)
+        owned, values = rows.owned(owner)
         sql = f"select count(*) from tasks where completed_at >= ? and status = 'completed' and {owned}"
         return cast("int", await self._value(sql, (to_micros(moment), *values)))
 
     async def last_activity(self, owner: str | None = None) -> datetime | None:
-        owned, values = _owned(owner)
+        owned, values = rows.owned(owner)
         latest = await self._value(f"select max(updated_at) from tasks where {owned}", values)
         return None if latest is None else from_micros(latest)
 
@@ -114,9 +113,9 @@ class SqliteStore:
     async def claim(self, task_id: str, worker: str, lease_seconds: float) -> Task | None:
         def work(db: apsw.Connection) -> Task | None:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where task_id = ? and status = 'pending' and not_before <= ?"
+            sql = f"select {rows.COLUMNS} from tasks where task_id = ? and status = 'pending' and not_before <= ?"
             values = (task_id, to_micros(now))
-            return _change_first(db, sql, values, lambda task: changes.claimed(task, worker, lease_seconds, now))
+            return rows.change_first(db, sql, values, lambda task: changes.claimed(task, worker, lease_seconds, now))
 
         return await self._threads.write(work)
 
@@ -124,8 +123,8 @@ class SqliteStore:
         def work(db: apsw.Connection) -> Task | None:
             now = _now()
             task_id = _oldest_claimable(db, kinds, now)
-            task = None if task_id is None else _load(db, task_id)
-            return None if task is None else _store(db, changes.claimed(task, worker, lease_seconds, now))
+            task = None if task_id is None else rows.load(db, task_id)
+            return None if task is None else rows.store(db, changes.claimed(task, worker, lease_seconds, now))
 
         # A look that finds nothing is common, and need not wait for the write lock.
         if await self._threads.read(lambda db: _oldest_claimable(db, kinds, _now())) is None:
@@ -166,43 +165,43 @@ class SqliteStore:
     async def release_worker(self, worker_prefix: str) -> list[Task]:
         def work(db: apsw.Connection) -> list[Task]:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where status = 'processing' and substr(worker, 1, ?) = ?"
-            held = _select(db, sql, (len(worker_prefix), worker_prefix))
-            return [_store(db, changes.given_back(task, now), not_before=now) for task in held]
+            sql = f"select {rows.COLUMNS} from tasks where status = 'processing' and substr(worker, 1, ?) = ?"
+            held = rows.select(db, sql, (len(worker_prefix), worker_prefix))
+            return [rows.store(db, changes.given_back(task, now), not_before=now) for task in held]
 
         return await self._threads.write(work)
 
     async def expire_leases(self, max_attempts: int) -> list[Task]:
         def work(db: apsw.Connection) -> list[Task]:
             now = _now()
-            expired = _select(db, f"select {COLUMNS} from tasks where {EXPIRED_LEASES}", (to_micros(now),))
-            return [_store(db, changes.lease_expired(task, max_attempts, now), not_before=now) for task in expired]
+            expired = rows.select(db, f"select {rows.COLUMNS} from tasks where {EXPIRED_LEASES}", (to_micros(now),))
+            return [rows.store(db, changes.lease_expired(task, max_attempts, now), not_before=now) for task in expired]
 
         return await self._threads.write(work) if await self._any(EXPIRED_LEASES) else []
 
     async def due_for_dispatch(self, limit: int, again_in_seconds: float) -> list[Task]:
         def work(db: apsw.Connection) -> list[Task]:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where {DISPATCHABLE} order by dispatch_at limit ?"
+            sql = f"select {rows.COLUMNS} from tasks where {DISPATCHABLE} order by dispatch_at limit ?"
             least = changes.seconds(again_in_seconds)
             return [
                 # As long again as it has waited already: a long backlog is not offered over and over.
-                _store(db, changes.dispatched(task, now + max(least, now - task.updated_at)))
-                for task in _select(db, sql, (to_micros(now), limit))
+                rows.store(db, changes.dispatched(task, now + max(least, now - task.updated_at)))
+                for task in rows.select(db, sql, (to_micros(now), limit))
             ]
 
         return await self._threads.write(work) if await self._any(DISPATCHABLE) else []
 
     async def cancel(self, task_id: str, failure: Failure) -> Task | None:
-        sql = f"select {COLUMNS} from tasks where task_id = ? and status in ('pending', 'processing')"
+        sql = f"select {rows.COLUMNS} from tasks where task_id = ? and status in ('pending', 'processing')"
         return await self._threads.write(
-            lambda db: _change_first(db, sql, (task_id,), lambda task: changes.cancelled(task, failure, _now()))
+            lambda db: rows.change_first(db, sql, (task_id,), lambda task: changes.cancelled(task, failure, _now()))
         )
 
     async def set_webhook(self, task_id: str, url: str) -> Task | None:
-        sql = f"select {COLUMNS} from tasks where task_id = ?"
+        sql = f"select {rows.COLUMNS} from tasks where task_id = ?"
         return await self._threads.write(
-            lambda db: _change_first(db, sql, (task_id,), lambda task: changes.with_webhook(task, url, _now()))
+            lambda db: rows.change_first(db, sql, (task_id,), lambda task: changes.with_webhook(task, url, _now()))
         )
 
     async def claim_webhook(self, lease_seconds: float, passing_over: Collection[str] = ()) -> Task | None:
@@ -210,10 +209,10 @@ class SqliteStore:
 
         def work(db: apsw.Connection) -> Task | None:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where {condition} order by webhook_at limit 1"
+            sql = f"select {rows.COLUMNS} from tasks where {condition} order by webhook_at limit 1"
             again = now + changes.seconds(lease_seconds)
             values = (to_micros(now), *passing_over)
-            return _change_first(db, sql, values, lambda task: changes.webhook_claimed(task, again))
+            return rows.change_first(db, sql, values, lambda task: changes.webhook_claimed(task, again))
 
         return await self._threads.write(work) if await self._any(condition, *passing_over) else None
 
@@ -225,12 +224,12 @@ class SqliteStore:
                 task, url, attempt, delivered=delivered, next_in_seconds=next_in_seconds, now=_now()
             )
 
-        sql = f"select {COLUMNS} from tasks where task_id = ?"
-        await self._threads.write(lambda db: _change_first(db, sql, (task_id,), change))
+        sql = f"select {rows.COLUMNS} from tasks where task_id = ?"
+        await self._threads.write(lambda db: rows.change_first(db, sql, (task_id,), change))
 
     async def expired(self, before: datetime, limit: int) -> list[Task]:
-        sql = f"select {COLUMNS} from tasks where completed_at < ? order by completed_at limit ?"
-        return await self._threads.read(lambda db: _select(db, sql, (to_micros(before), limit)))
+        sql = f"select {rows.COLUMNS} from tasks where completed_at < ? order by completed_at limit ?"
+        return await self._threads.read(lambda db: rows.select(db, sql, (to_micros(before), limit)))
 
     async def delete(self, task_id: str) -> bool:
         sql = "delete from tasks where task_id = ? and status in ('completed', 'failed')"
@@ -248,9 +247,9 @@ class SqliteStore:
 
         def work(db: apsw.Connection) -> Task | None:
             now = _now()
-            sql = f"select {COLUMNS} from tasks where task_id = ? and fence = ? and status = 'processing'"
+            sql = f"select {rows.COLUMNS} from tasks where task_id = ? and fence = ? and status = 'processing'"
             not_before = now + changes.seconds(delay_seconds)
-            return _change_first(db, sql, (task_id, fence), lambda task: change(task, now), not_before)
+            return rows.change_first(db, sql, (task_id, fence), lambda task: change(task, now), not_before)
 
         return await self._threads.write(work)
 
@@ -259,8 +258,8 @@ class SqliteStore:
         return await self._value(sql, (to_micros(_now()), *values)) is not None
 
     async def _value(self, sql: str, values: tuple[Any, ...] = ()) -> Any:
-        rows = await self._rows(sql, values)
-        return rows[0][0] if rows else None
+        found = await self._rows(sql, values)
+        return found[0][0] if found else None
 
     async def _rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return await self._threads.read(lambda db: db.execute(sql, values).fetchall())
@@ -271,124 +270,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _decode(row: Sequence[Any]) -> Task:
-    return CODEC.decode(row[0], json.loads(row[1]))
-
-
-def _select(db: apsw.Connection, sql: str, values: tuple[Any, ...]) -> list[Task]:
-    return [_decode(row) for row in db.execute(sql, values).fetchall()]
-
-
-def _page_of(rows: Iterable[tuple[Any, ...]], limit: int) -> tuple[list[tuple[Any, ...]], bool]:
-    """The rows that fit into a page, and whether they were the last; their document is their last column."""
-    kept: list[tuple[Any, ...]] = []
-    room = PageRoom(limit)
-    for row in rows:
-        if not room.takes(len(row[-1])):
-            return kept, False
-        kept.append(row)
-    return kept, True
-
-
-def _load(db: apsw.Connection, task_id: str) -> Task | None:
-    found = _select(db, f"select {COLUMNS} from tasks where task_id = ?", (task_id,))
-    return found[0] if found else None
-
-
 def _oldest_claimable(db: apsw.Connection, kinds: Collection[TaskKind], now: datetime) -> str | None:
     # One look per kind, because the index has the kind first and then the order of submits.
     sql = f"select sequence, task_id from tasks where {CLAIMABLE} order by sequence limit 1"
     firsts = [row for kind in kinds if (row := db.execute(sql, (kind.value, to_micros(now))).fetchone())]
     return cast("str", min(firsts)[1]) if firsts else None
-
-
-def _change_first(
-    db: apsw.Connection,
-    sql: str,
-    values: tuple[Any, ...],
-    change: Callable[[Task], Task],
-    not_before: datetime | None = None,
-) -> Task | None:
-    found = _select(db, sql, values)
-    return _store(db, change(found[0]), not_before=not_before) if found else None
-
-
-def _earlier(db: apsw.Connection, idempotency: Idempotency, now: datetime) -> Task | None:
-    """The task that already has this key; a key that ran out is freed."""
-    where = "where idempotency_owner = ? and idempotency_key = ?"
-    key = (idempotency.owner, idempotency.key)
-    row = db.execute(f"select {COLUMNS}, idempotency_digest, idempotency_until from tasks {where}", key).fetchone()
-    if row is None:
-        return None
-    _, _, digest, until = row
-    if until <= to_micros(now):
-        db.execute(f"update tasks set idempotency_key = null {where}", key)
-        return None
-    if digest != idempotency.digest:
-        raise Conflict("This Idempotency-Key was used for a different request.", word="idempotency_conflict")
-    return _decode(row[:2])
-
-
-def _insert(db: apsw.Connection, task: Task, idempotency: Idempotency | None, idempotency_until: int) -> None:
-    columns = _columns(task) | {"task_id": task.task_id, "not_before": to_micros(task.created_at)}
-    if idempotency is not None:
-        columns |= {
-            "idempotency_owner": idempotency.owner,
-            "idempotency_key": idempotency.key,
-            "idempotency_digest": idempotency.digest,
-            "idempotency_until": idempotency_until,
-        }
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    db.execute(f"insert into tasks ({names}) values ({marks})", tuple(columns.values()))
-
-
-def _store(db: apsw.Connection, task: Task, *, not_before: datetime | None = None) -> Task:
-    columns = _columns(task)
-    if not_before is not None:
-        columns["not_before"] = to_micros(not_before)
-    assignments = ", ".join(f"{name} = ?" for name in columns)
-    db.execute(f"update tasks set {assignments} where task_id = ?", (*columns.values(), task.task_id))
-    return task
-
-
-def _columns(task: Task) -> dict[str, Any]:
-    document = CODEC.encode(task)
-    webhook = task.webhook
-    due = webhook is not None and webhook.state is WebhookState.PENDING and webhook.next_attempt_at is not None
-    searched = (
-        "kind",
-        "owner",
-        "status",
-        "fence",
-        "worker",
-        "created_at",
-        "updated_at",
-        "completed_at",
-        "lease_until",
-        "dispatch_at",
-    )
-    return {
-        **{name: document[name] for name in searched},
-        "webhook_at": document["webhook"]["next_attempt_at"] if due else None,
-        "document": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
-    }
-
-
-def _owned(owner: str | None) -> tuple[str, tuple[Any, ...]]:
-    return ("true", ()) if owner is None else ("owner = ?", (owner,))
-
-
-def _conditions(which: TaskFilter) -> tuple[list[str], list[Any]]:
-    conditions = ["true"]
-    values: list[Any] = []
-    if which.owner is not None:
-        conditions.append("owner = ?")
-        values.append(which.owner)
-    for column, chosen in (("status", which.statuses), ("kind", which.kinds)):
-        if chosen:
-            conditions.append(f"{column} in ({', '.join('?' * len(chosen))})")
-            values += [item.value for item in chosen]
-    if which.created_after is not None:
-        conditions.append("created_at > ?")
-        values.append(to_micros(which.created_after))
-    return conditions, values
