@@ -85,7 +85,7 @@ def assemble(
         for _ in heard:  # what no AAC encoder pulled: all of it in a mute movie
             pass
 
-    planned = movie.told(expected_scene_seconds, expected_audio_seconds)
+    planned = movie.planned(expected_scene_seconds, expected_audio_seconds)
     done = {"frames": written.frames, "samples": writer.samples, "warnings": [*planned.warnings, *written.warnings]}
     return Assembly(
         **{**vars(planned), **done},

@@ -93,7 +93,7 @@ class MoviePlan:
         bitrate = MP3.default_bitrate(self.sound.sample_rate, self.mp3_channels)
         return 8000 * round(bitrate * _MP3_SHARE[self.picture.quality] / 8000) if bitrate else None
 
-    def told(self, expected_scene_seconds: Sequence[float | None], expected_audio_seconds: float | None) -> Planned:
+    def planned(self, expected_scene_seconds: Sequence[float | None], expected_audio_seconds: float | None) -> Planned:
         """For whoever asked; what was expected as in `assemble`."""
         width, height = self.picture.display_size
         return Planned(
@@ -198,7 +198,7 @@ def plan(
         stored=sizes["full_video"] + sizes["video_only"] + sizes["audio_only"],
     )
     return AssemblyPlan(
-        **vars(movie.told(expected_scene_seconds, expected_audio_seconds)),
+        **vars(movie.planned(expected_scene_seconds, expected_audio_seconds)),
         **vars(cost),
         audio_sync=_audio_sync(movie),
         estimated_file_sizes=sizes,

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from services.gateway.openapi_examples import REPLIES, REQUESTS
+from services.gateway.openapi_examples import REPLIES, REQUESTS, UNHEALTHY
 from services.gateway.openapi_schema import (
     METADATA,
     Json,
@@ -288,25 +288,7 @@ def _unhealthy_response() -> Json:
     names = ("Error", component_name(_UNHEALTHY))
     content: Json = {
         "schema": {"allOf": [{"$ref": f"#/components/schemas/{name}"} for name in names]},
-        "example": {
-            "detail": "The task store is not reachable",
-            "error": "unavailable",
-            "status": "unhealthy",
-            "timestamp": "2025-08-06T10:13:05.833Z",
-            "services": {
-                "mongodb": "disconnected",
-                "redis": "connected",
-                "gpu": "unavailable",
-                "rabbitmq": "connected",
-                "storage": "connected",
-            },
-            "since": {
-                "mongodb": "2025-08-06T10:12:51.020Z",
-                "redis": "2025-08-04T08:00:02.417Z",
-                "rabbitmq": "2025-08-04T08:00:02.417Z",
-                "storage": "2025-08-04T08:00:02.417Z",
-            },
-        },
+        "example": UNHEALTHY,
     }
     return {"description": "The task store is away: nothing is accepted.", "content": {"application/json": content}}
 

@@ -247,3 +247,23 @@ REPLIES: dict[str, dict[str, Json]] = {
         "Running": {"service": "Last Frame Extractor", "version": "1.0.0", "status": "running", "uptime": 3600}
     },
 }
+
+UNHEALTHY: Json = {
+    "detail": "The task store is not reachable",
+    "error": "unavailable",
+    "status": "unhealthy",
+    "timestamp": "2025-08-06T10:13:05.833Z",
+    "services": {
+        "mongodb": "disconnected",
+        "redis": "connected",
+        "gpu": "unavailable",
+        "rabbitmq": "connected",
+        "storage": "connected",
+    },
+    "since": {
+        "mongodb": "2025-08-06T10:12:51.020Z",
+        "redis": "2025-08-04T08:00:02.417Z",
+        "rabbitmq": "2025-08-04T08:00:02.417Z",
+        "storage": "2025-08-04T08:00:02.417Z",
+    },
+}

@@ -6,7 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
+from av.bitstream import BitStreamFilterContext
 
 from services.assembly import assemble
 from services.assembly import plan as assembly_plan
@@ -71,8 +73,6 @@ def test_a_clip_that_was_cut_off_too(tmp_path: Path, share: float) -> None:
 
 
 def make_faststart(path: Path, target: Path) -> Path:
-    import av
-
     options = {"movflags": "faststart"}
     with av.open(str(path)) as source, av.open(str(target), "w", options=options) as output:
         stream = output.add_stream_from_template(source.streams.video[0])
@@ -102,9 +102,6 @@ def test_key_frames_with_other_parameter_sets_are_seen(tmp_path: Path) -> None:
 
 def spliced(first: Path, second: Path, target: Path) -> Path:
     """One track of two encodes; the second's parameter sets come before each of its key frames."""
-    import av
-    from av.bitstream import BitStreamFilterContext
-
     with av.open(str(first)) as one, av.open(str(second)) as two, av.open(str(target), "w") as output:
         stream = output.add_stream_from_template(one.streams.video[0])
         end = 0
