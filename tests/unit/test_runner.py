@@ -128,6 +128,18 @@ async def test_a_failure_that_may_pass_is_tried_three_times_and_buried(house: Ho
     assert letter.task_id == task.task_id
 
 
+async def test_a_worker_that_lost_the_task_buries_nothing(house: House) -> None:
+    async def job(context: JobContext) -> Success:
+        await house.ledger.cancel(context.task.task_id, None)
+        raise SourceUnavailable("the server answered 503", retryable=True)
+
+    async with house.running(job, retry_delays_seconds=()):
+        task = await house.ended(await house.submit())
+    assert task.failure is not None
+    assert task.failure.word == "cancelled"
+    assert await house.ledger.queue.dead_letters() == []
+
+
 async def test_a_job_past_its_deadline(house: House) -> None:
     async with house.running(forever, deadline_seconds=0.1):
         task = await house.ended(await house.submit())
