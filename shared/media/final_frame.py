@@ -73,9 +73,9 @@ def find_last_frame(
     file = ByteFile(source)
     with media_errors(file):
         layout = read_layout(file)
-    is_indexed = layout is not None and layout.indexed and not layout.fragmented
-    search = FrameSearch(file, is_indexed, max_pixels, max_duration_seconds, threads, progress)
-    return _from_the_end(search) or _full_decode(search)
+        is_indexed = layout is not None and layout.indexed and not layout.fragmented
+        search = FrameSearch(file, is_indexed, max_pixels, max_duration_seconds, threads, progress)
+        return _from_the_end(search) or _full_decode(search)
 
 
 # From the end ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One suite with three keys in a file (two tenants and an admin) and one server of sources, a session."""
+"""One suite with four keys in a file (three tenants and an admin) and one server of sources, a session."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from tests.support.suite import RunningSuite
 
 @dataclass(frozen=True)
 class Keys:
+    """`idle` never submits anything; `root` is the admin's."""
+
     file: Path
     alice: str
     bob: str
+    idle: str
     root: str
 
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     file = tmp_path_factory.mktemp("keys") / "api-keys"
-    return Keys(file, *(add(file, name) for name in ("alice", "bob", "root")))
+    return Keys(file, *(add(file, name) for name in ("alice", "bob", "idle", "root")))
 
 
 @pytest.fixture(scope="session")

@@ -210,7 +210,7 @@ def test_lists_and_numbers_are_of_ones_own_tasks(suite: RunningSuite, keys: Keys
         )
 
     assert alices_task in seen(keys.alice)[0]
-    assert seen(keys.bob) == ([], 0, 0, False)
+    assert seen(keys.idle) == ([], 0, 0, False)
     ids, total, _, active = seen(keys.root)
     assert alices_task in ids
     assert total >= 1
