@@ -475,9 +475,9 @@ async def test_webhook_attempts_are_recorded_until_it_is_delivered(store: TaskSt
     refused = WebhookAttempt(now, 0.25, 500, "HTTP 500")
     accepted = WebhookAttempt(now, 0.5, 204)
     assert await store.claim_webhook(30)
-    await store.record_webhook(held.task_id, "https://hook", refused, delivered=False, next_in_seconds=0.05)
+    await store.record_webhook(held.task_id, "https://hook", refused, delivered=False, next_in_seconds=0.5)
     assert await store.claim_webhook(30) is None
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     assert await store.claim_webhook(30)
     await store.record_webhook(held.task_id, "https://hook", accepted, delivered=True, next_in_seconds=None)
     assert await store.claim_webhook(30) is None
