@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from services.audio.picture import Picture, inspect_picture, picture_packets
 from shared.media.audio.channels import channels_for
 from shared.media.audio.loudness import HOPS_PER_SECOND, SILENCE_LUFS, LoudnessMeter
 from shared.media.audio.reader import audio_shape, read_audio
-from shared.media.audio.writer import mp4_options
-from shared.media.container import open_container
+from shared.media.container import first_video_stream, open_container
+from shared.media.mp4_index import index_bytes
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
 
+MUSIC_TRACK = "music_track.mp4"
 CEILING_DBTP = -1.0
 """The highest true peak of the result, after encoding (EBU R 128)."""
 SILENCE_DBTP = -120.0
@@ -135,7 +137,7 @@ def mix_music(
         mixdown = Mixdown(
             original, picture.start_seconds, bed, curve, levels, channels, samples, threads=context.threads
         )
-        path = context.scratch / "music_track.mp4"
+        path = context.scratch / MUSIC_TRACK
         mix = _write(path, video, picture, mixdown, context)
         music_duration, loops = bed.duration_seconds, bed.loops
     if mix.true_peak_dbtp > CEILING_DBTP:
@@ -195,10 +197,12 @@ def _write(path: Path, video: ByteSource, picture: Picture, mixdown: Mixdown, co
     """
     ceiling = CEILING_DBTP - _CODEC_MARGIN_DB
     for attempt in range(1, _MOST_ATTEMPTS + 1):
-        with (
-            open_container(video, max_pixels=context.max_pixels) as container,
-            av.open(str(path), "w", format="mp4", container_options=mp4_options(SAMPLE_RATE)) as output,
-        ):
+        with open_container(video, max_pixels=context.max_pixels) as container, ExitStack() as stack:
+            extradata = first_video_stream(container).codec_context.extradata or b""
+            frames = picture.frames * (2 if picture.obstacle else 1)  # a packet that is decoded may hold two pictures
+            room = index_bytes(frames, frames, extradata, mixdown.samples)
+            options = {"moov_size": str(room), "movie_timescale": str(SAMPLE_RATE)}  # edit lists exact to the sample
+            output = stack.enter_context(av.open(str(path), "w", format="mp4", container_options=options))
             pictures = picture_packets(container, output, picture, context)
             mix = encode_mix(mixdown, output, ceiling, context.progress)
             excess = mix.true_peak_dbtp - CEILING_DBTP

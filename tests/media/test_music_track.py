@@ -18,6 +18,7 @@ from shared.media.picture import Orientation
 from shared.media.source import FileSource
 from shared.media.step import StepContext
 from tests.media.audio_tools import decode, ebur128, ffmpeg, level_db, sine, write_sound
+from tests.support.clips import boxes
 from tests.support.media import media_file
 
 RATE = 48000
@@ -207,6 +208,7 @@ def test_the_picture_is_copied_bit_exact(tmp_path: Path, context: StepContext, t
     video = make_video(tmp_path / f"v{suffix}", 2, sine(200, 2, RATE), sound_codec="flac" if suffix != ".ts" else "aac")
     result, path = mix(context, video, tone)
     assert result.picture == "copied"
+    assert boxes(path) == ["ftyp", "moov", "free", "free", "mdat"]
     assert [digest for _, digest in pictures(path)] == [digest for _, digest in pictures(video)]
     for (seconds, _), (before, _) in zip(pictures(path), pictures(video), strict=True):
         assert seconds == pytest.approx(before, abs=0.0011)

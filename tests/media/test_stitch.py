@@ -21,7 +21,7 @@ from shared.media.join.plan import plan_join
 from shared.media.join.sound import clips_sound
 from shared.media.source import FileSource
 from shared.media.step import StepContext
-from tests.support.clips import ClipRecipe, Seen, look_at, make_clip
+from tests.support.clips import ClipRecipe, Seen, boxes, look_at, make_clip
 from tests.support.missing import needed
 
 NTSC = Fraction(30000, 1001)
@@ -75,7 +75,7 @@ def check(done: Stitched, path: Path, *, vfr: bool = False) -> Seen:
         for sound in container.streams.audio:
             assert abs(sound.duration * sound.time_base - end) <= Fraction(1, sound.rate)
             assert seen.sound_start == 0
-    assert _boxes(path).index("moov") < _boxes(path).index("mdat")
+    assert boxes(path).index("moov") < boxes(path).index("mdat")
     command = [needed("ffmpeg"), "-v", "error", "-xerror", "-i", str(path), *NULL_OUTPUT[vfr]]
     judged = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (judged.returncode, judged.stderr) == (0, "")
@@ -108,14 +108,6 @@ def starts_of(paths: list[Path], done: Stitched, rate: Fraction | None = None) -
         now += round(duration * rate) / rate if rate else duration
     assert abs(float(now) - done.output_duration) < 0.001
     return starts
-
-
-def _boxes(path: Path) -> list[str]:
-    data, at, names = path.read_bytes(), 0, []
-    while at < len(data):
-        names.append(data[at + 4 : at + 8].decode())
-        at += int.from_bytes(data[at : at + 4], "big")
-    return names
 
 
 def test_equal_clips_are_copied_bit_exact(bench: Bench) -> None:

@@ -184,6 +184,15 @@ def look_at(path: Path, *, pictures: bool = True) -> Seen:
     return Seen(pts, sums, flashes, clicks, start, samples)
 
 
+def boxes(path: Path) -> list[str]:
+    """The names of an mp4's outermost boxes."""
+    data, at, names = path.read_bytes(), 0, []
+    while at < len(data):
+        names.append(data[at + 4 : at + 8].decode())
+        at += int.from_bytes(data[at : at + 4], "big")
+    return names
+
+
 def _click_places(wave: np.ndarray, rate: int) -> list[float]:
     reach = round(CLICK_SECONDS * 4 * rate)
     bell = np.exp(-0.5 * ((np.arange(-reach, reach + 1) / rate) / CLICK_SECONDS) ** 2)

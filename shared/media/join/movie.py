@@ -25,16 +25,11 @@ from shared.media.join.plan import JoinPlan
 from shared.media.join.sound import SoundTrack
 from shared.media.join.timeline import placed_ticks
 from shared.media.join.video_track import video_header, video_packets
+from shared.media.mp4_index import index_bytes
 from shared.media.step import AcceleratorUse, StepContext
 
 SOUND_PACKETS_AHEAD = 256
 PACKETS_PER_PROGRESS = 32
-
-# Room in front of the samples for the index, so that playing can start before the end has arrived and no second pass
-# moves the file: the most that FFmpeg's movenc.c writes for a sample (stsz 4, stsc 12, co64 8, stss 4, ctts 8).
-INDEX_BYTES_PER_SAMPLE = 36
-INDEX_BYTES_PER_TIME_RUN = 8
-INDEX_BYTES_FIXED = 8192
 
 
 @dataclass(frozen=True)
@@ -92,7 +87,7 @@ class _Mp4:
     ) -> None:
         # The movie's own clock carries the edit lists: with the sample rate they are exact to the sample.
         movie_clock = sound.sample_rate if sound else plan.timescale
-        options = {"moov_size": str(_index_bytes(plan, sound)), "movie_timescale": str(movie_clock)}
+        options = {"moov_size": str(_index_bytes(plan, extradata, sound)), "movie_timescale": str(movie_clock)}
         self.container: OutputContainer = av.open(str(output.path), "w", format="mp4", container_options=options)
         # `opaque`: otherwise PyAV looks for an encoder of the template's codec.
         self.video = self.container.add_stream_from_template(template, opaque=True)
@@ -107,12 +102,11 @@ class _Mp4:
             self.sound.time_base = Fraction(1, sound.sample_rate)
 
 
-def _index_bytes(plan: JoinPlan, sound: SoundTrack | None) -> int:
+def _index_bytes(plan: JoinPlan, extradata: bytes, sound: SoundTrack | None) -> int:
     shown = [tick for part in plan.parts for tick in sorted(placed_ticks(part.times, part.start, plan.timescale))]
     steps = [following - now for now, following in pairwise(shown)]
     runs = 1 + sum(1 for now, following in pairwise(steps) if now != following) + plan.reorder_depth + 1
-    samples = plan.frames + (sound.samples // 1024 + 4 if sound else 0)
-    return INDEX_BYTES_FIXED + INDEX_BYTES_PER_SAMPLE * samples + INDEX_BYTES_PER_TIME_RUN * runs
+    return index_bytes(plan.frames, runs, extradata, sound.samples if sound else 0)
 
 
 def _interleave(
