@@ -6,6 +6,7 @@ so that workers' clocks never matter. All methods are coroutines and raise `Unav
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -240,8 +241,11 @@ class ObjectStore(Protocol):
 
     async def close(self) -> None: ...
 
-    async def put(self, path: Path, name: str, content_type: str) -> str:
+    async def put(self, path: Path, name: str, content_type: str, *, written: asyncio.Event | None = None) -> str:
         """Stores a file and returns its public URL. A name that exists raises `Conflict` and stays as it was.
+
+        With `written` the file may still grow, or not be there yet; it is final when that is set. Parts of it may be
+        sent before; nothing shows until then, and nothing stays of them when the call is cancelled.
 
         A name has one writer: it carries the task and the fence, or random bits. Of several at once one should win;
         that what is there is one writer's and whole is all that every store can promise.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.assembly.assemble import assemble
+from services.assembly.assemble import AUDIO_ONLY, FULL_VIDEO, VIDEO_ONLY, assemble
 from services.assembly.plan import plan
 from shared.facts import present
 from shared.jobs.context import JobContext
@@ -16,20 +16,22 @@ async def assemble_movie(context: JobContext) -> Success:
     """The three results are uploaded side by side; the task shows all of them or none."""
     task_id = context.task.task_id
     *scenes, master = await context.download_all(_wanted(context))
+    results = (
+        (FULL_VIDEO, f"final_movie_{task_id}.mp4", "video/mp4"),
+        (VIDEO_ONLY, f"final_movie_video_only_{task_id}.mp4", "video/mp4"),
+        (AUDIO_ONLY, f"final_movie_audio_only_{task_id}.mp3", "audio/mpeg"),
+    )
     movie = await context.run(
         assemble,
         share=(0.3, 0.85),
         reencodes=True,
+        grows=results,
         scenes=scenes,
         master=master,
         **_asked(context),
     )
     context.progress("uploading", 0.9)
-    full, silent, sound = await context.publish_all(
-        (movie.full_video, f"final_movie_{task_id}.mp4", "video/mp4"),
-        (movie.video_only, f"final_movie_video_only_{task_id}.mp4", "video/mp4"),
-        (movie.audio_only, f"final_movie_audio_only_{task_id}.mp3", "audio/mpeg"),
-    )
+    full, silent, sound = await context.publish_all(*results)
     return context.success(
         {"full_video_url": full, "video_only_url": silent, "audio_only_url": sound},
         movie,

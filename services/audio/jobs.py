@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.audio.mix_music import mix_music
+from services.audio.mix_music import MUSIC_TRACK, mix_music
 from services.audio.plan import plan_music, plan_stitch_audio
 from services.audio.silence import is_silence, silence_seconds
 from services.audio.stitch_audio import stitch_audio
@@ -29,9 +29,10 @@ async def join_sounds(context: JobContext) -> Success:
 async def lay_music(context: JobContext) -> Success:
     task = context.task
     video, music = await context.download_all(_video_and_music(context))
-    mixed = await context.run(mix_music, share=(0.3, 0.9), video=video, music=music, **task.options)
+    result = (MUSIC_TRACK, f"{task.task_id}.mp4", "video/mp4")
+    mixed = await context.run(mix_music, share=(0.3, 0.9), grows=[result], video=video, music=music, **task.options)
     context.progress("uploading", 0.95)
-    url = await context.publish(mixed.file_name, f"{task.task_id}.mp4", mixed.content_type)
+    url = await context.publish(*result)
     return context.success({"video_result_url": url}, mixed, without=FILE_FACTS)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.stitch.stitch import plan, stitch
+from services.stitch.stitch import FILE_NAME, plan, stitch
 from shared.facts import present
 from shared.jobs.context import JobContext
 from shared.tasks import Success
@@ -13,9 +13,12 @@ from shared.tasks import Success
 async def stitch_videos(context: JobContext) -> Success:
     task = context.task
     sources = await context.download_all(_wanted(context))
-    joined = await context.run(stitch, share=(0.3, 0.9), reencodes=True, sources=sources, **task.options)
+    result = (FILE_NAME, f"{task.task_id}.mp4", "video/mp4")
+    joined = await context.run(
+        stitch, share=(0.3, 0.9), reencodes=True, grows=[result], sources=sources, **task.options
+    )
     context.progress("uploading", 0.95)
-    url = await context.publish(joined.file_name, f"{task.task_id}.mp4", "video/mp4")
+    url = await context.publish(*result)
     return context.success({"video_result_url": url}, joined, without=("file_name",))
 
 

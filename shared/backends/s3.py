@@ -13,20 +13,18 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import aioboto3
-from aiohttp import ClientError as HttpError
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from shared.backends.names import checked_name
+from shared.backends.s3_parts import AWAY, PART_BYTES, grown, send_parts
 from shared.errors import ConfigurationError, Conflict, Unavailable
 
-PART_BYTES = 16 * 1024 * 1024
-PARALLEL_PARTS = 4  # R2 slows down uploads of more parts at once
 CACHE_CONTROL = "public, max-age=31536000, immutable"  # an object never changes
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 UPLOAD_MARK = "upload"
 IS_UP_SECONDS = 2.0
-AWAY = (BotoCoreError, ClientError, HttpError, OSError, TimeoutError)
+ABORT_SECONDS = 5.0
 
 CONFIG = Config(
     signature_version="s3v4",
@@ -91,7 +89,7 @@ class S3Objects:
         self._client = None
         await self._stack.aclose()
 
-    async def put(self, path: Path, name: str, content_type: str) -> str:
+    async def put(self, path: Path, name: str, content_type: str, *, written: asyncio.Event | None = None) -> str:
         mark = secrets.token_hex(8)
         target = {"Bucket": self._bucket, "Key": checked_name(name)}
         described = target | {
@@ -100,12 +98,12 @@ class S3Objects:
             "Metadata": {UPLOAD_MARK: mark},
         }
         try:
-            size = (await asyncio.to_thread(path.stat)).st_size
-            if size <= self._part_bytes:
+            await grown(path, 2 * self._part_bytes, written)
+            if (await asyncio.to_thread(path.stat)).st_size <= self._part_bytes:
                 body = await asyncio.to_thread(path.read_bytes)
                 await self._open_client.put_object(**described, Body=body, IfNoneMatch="*")
             else:
-                await self._put_parts(path, size, target, described)
+                await self._put_parts(path, target, described, written)
         except AWAY as error:
             there = await self._mark_of(target) if _is_refused(error) else None
             if there is None:  # also refused and absent: another write of this name was under way, and has not ended
@@ -148,36 +146,21 @@ class S3Objects:
             raise Unavailable("The object store is closed.")
         return self._client
 
-    async def _put_parts(self, path: Path, size: int, target: dict[str, Any], described: dict[str, Any]) -> None:
+    async def _put_parts(
+        self, path: Path, target: dict[str, Any], described: dict[str, Any], written: asyncio.Event | None
+    ) -> None:
         client = self._open_client
         if await self._mark_of(target) is not None:  # before the bytes are sent, and for servers that check only puts
             raise Conflict("A result with this name exists already.")
         upload = target | {"UploadId": (await client.create_multipart_upload(**described))["UploadId"]}
         try:
-            parts = await self._send_parts(path, size, upload)
+            parts = await send_parts(client, upload, path, self._part_bytes, written)
             await client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*")
         except BaseException:
             with contextlib.suppress(*AWAY):
-                await client.abort_multipart_upload(**upload)
+                async with asyncio.timeout(ABORT_SECONDS):  # a cancelled job is to stop; a lifecycle rule clears up
+                    await client.abort_multipart_upload(**upload)
             raise
-
-    async def _send_parts(self, path: Path, size: int, upload: dict[str, Any]) -> list[dict[str, Any]]:
-        parallel = asyncio.Semaphore(PARALLEL_PARTS)
-
-        async def send(number: int) -> dict[str, Any]:
-            async with parallel:
-                body = await asyncio.to_thread(_read_part, path, (number - 1) * self._part_bytes, self._part_bytes)
-                answer = await self._open_client.upload_part(**upload, PartNumber=number, Body=body)
-            return {"PartNumber": number, "ETag": answer["ETag"]}
-
-        count = -(-size // self._part_bytes)
-        sending = [asyncio.create_task(send(number)) for number in range(1, count + 1)]
-        try:
-            return await asyncio.gather(*sending)
-        finally:
-            for task in sending:  # after a failure none may arrive behind the abort
-                task.cancel()
-            await asyncio.gather(*sending, return_exceptions=True)
 
     async def _mark_of(self, target: dict[str, Any]) -> str | None:
         """The upload mark of the object with this name; None when there is none, empty when it has no mark."""
@@ -190,12 +173,6 @@ class S3Objects:
         except AWAY as error:
             raise Unavailable("The result could not be stored.") from error
         return str(head.get("Metadata", {}).get(UPLOAD_MARK, ""))
-
-
-def _read_part(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(length)
 
 
 def _status(error: BaseException) -> int | None:

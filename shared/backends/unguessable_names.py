@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -33,8 +34,8 @@ class UnguessableNames:
     async def close(self) -> None:
         await self._inner.close()
 
-    async def put(self, path: Path, name: str, content_type: str) -> str:
-        return await self._inner.put(path, self._derived(name), content_type)
+    async def put(self, path: Path, name: str, content_type: str, *, written: asyncio.Event | None = None) -> str:
+        return await self._inner.put(path, self._derived(name), content_type, written=written)
 
     async def url(self, name: str) -> str:
         return await self._inner.url(self._derived(name))

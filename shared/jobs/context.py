@@ -23,6 +23,8 @@ from shared.tasks import Success, Task
 log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
+Upload = tuple[str, str, str]
+"""A result's file name in scratch, its object's name, its content type."""
 
 NO_GPU = Accelerators()
 UPLOAD_ATTEMPTS = 3
@@ -92,6 +94,7 @@ class JobContext:
         self._stack = AsyncExitStack()
         self._wanted: list[str] = []
         self._published: list[str] = []
+        self._growing: dict[str, tuple[asyncio.Event, asyncio.Task[str]]] = {}
         self._started = time.monotonic()
         self._clock = PhaseClock()
         self._gpu_crashed = False
@@ -177,17 +180,23 @@ class JobContext:
         *,
         share: tuple[float, float] = (0.0, 0.95),
         reencodes: bool = False,
+        grows: Iterable[Upload] = (),
         **arguments: Any,
     ) -> Result:
         """Runs a media step in a fresh confined child; its progress is mapped onto `share` of the job's.
 
         Arguments may be sources (from `open` or `download`), lists of them, and JSON values. A step that `reencodes`
         may use the GPU, where the worker has one (its child is less confined then); when that child crashes, the step
-        is begun again without.
+        is begun again without. Results in `grows` are written from front to back: sending them begins at once, and
+        `publish` ends it.
 
         Raises:
             LastFrameError: what the step raised; `ProcessingTimeout` at the deadline; `MediaCrashed`.
         """
+        for file_name, object_name, content_type in grows:
+            written, name = asyncio.Event(), fenced_name(object_name, self.task.fence)
+            put = self._objects.put(self.scratch / file_name, name, content_type, written=written)
+            self._growing[file_name] = written, asyncio.create_task(put)
         if reencodes and self.limits.accelerators.nvdec:
             try:
                 return await self._run(step, share, self.limits.accelerators, arguments)
@@ -240,6 +249,10 @@ class JobContext:
         for attempt in range(1, UPLOAD_ATTEMPTS + 1):
             try:
                 self._published.append(object_name)
+                if file_name in self._growing:
+                    written, put = self._growing.pop(file_name)
+                    written.set()
+                    return await put
                 return await self._objects.put(path, object_name, content_type)
             except Conflict:
                 if attempt == 1:
@@ -251,7 +264,7 @@ class JobContext:
                 await asyncio.sleep(UPLOAD_BACKOFF_SECONDS * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def publish_all(self, *uploads: tuple[str, str, str]) -> list[str]:
+    async def publish_all(self, *uploads: Upload) -> list[str]:
         """`publish` for several `(file_name, object_name, content_type)` side by side.
 
         A failure is raised when all have ended, so that none is stored after it was withdrawn.
@@ -264,6 +277,7 @@ class JobContext:
 
     async def withdraw(self) -> None:
         """Deletes what this attempt published: it failed, or was replaced."""
+        await self._call_back()
         for name in dict.fromkeys(self._published):
             await self._objects.delete(name)
 
@@ -274,7 +288,16 @@ class JobContext:
                 await self._objects.delete(fenced_name(name, fence))
 
     async def close(self) -> None:
+        await self._call_back()
         await self._stack.aclose()
+
+    async def _call_back(self) -> None:
+        """Gives up what is being sent and was not published."""
+        puts = [put for _, put in self._growing.values()]
+        self._growing.clear()
+        for put in puts:
+            put.cancel()
+        await asyncio.gather(*puts, return_exceptions=True)
 
 
 def fenced_name(object_name: str, fence: int) -> str:

@@ -84,5 +84,29 @@ async def test_names_are_listed_in_order(objects: Objects, tmp_path: Path) -> No
     assert await objects.store.names("absent", 10) == []
 
 
+async def test_a_file_may_grow_until_it_is_written(objects: Objects, tmp_path: Path) -> None:
+    path, written = tmp_path / "grows.mp4", asyncio.Event()
+    put = asyncio.create_task(objects.store.put(path, "grows.mp4", "video/mp4", written=written))
+    await asyncio.sleep(0.05)
+    path.write_bytes(b"begun anew")
+    await asyncio.sleep(0.3)
+    assert await objects.store.names("", 10) == []
+    path.write_bytes(b"first and last")
+    written.set()
+    assert await put == await objects.store.url("grows.mp4")
+    assert objects.read("grows.mp4") == b"first and last"
+
+
+async def test_a_growing_file_that_is_given_up_leaves_nothing(objects: Objects, tmp_path: Path) -> None:
+    written = asyncio.Event()
+    put = asyncio.create_task(objects.store.put(a_file(tmp_path, b"x"), "a.mp4", "video/mp4", written=written))
+    await asyncio.sleep(0.05)
+    put.cancel()
+    await asyncio.wait([put])
+    written.set()
+    assert put.cancelled()
+    assert await objects.store.names("", 10) == []
+
+
 async def test_it_is_up(objects: Objects) -> None:
     assert await objects.store.is_up()

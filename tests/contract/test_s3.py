@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from deploy.stack.process import free_ports
 from deploy.stack.servers import S3
 from shared.backends.s3 import S3Objects
+from shared.backends.s3_parts import send_parts
 from shared.errors import ConfigurationError, Conflict, Unavailable
 from tests.support.servers import hurting
 
@@ -93,18 +94,107 @@ async def test_a_name_that_is_taken_while_parts_are_sent_is_not_replaced(
     store: S3Objects, server: S3, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = big_file(tmp_path)
-    send_parts = store._send_parts
 
     async def send_slowly(*arguments: Any) -> Any:
         parts = await send_parts(*arguments)
         server.client().put_object(Bucket=server.bucket, Key=name, Body=b"first")
         return parts
 
-    monkeypatch.setattr(store, "_send_parts", send_slowly)
+    monkeypatch.setattr("shared.backends.s3.send_parts", send_slowly)
     with pytest.raises(Conflict):
         await store.put(path, name, "video/mp4")
     assert (await fetch(await store.url(name)))[2] == b"first"
     assert not server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads")
+
+
+class Growing:
+    """A file of which three parts are there, on its way into the store; `sent` has the number of each part sent."""
+
+    def __init__(self, store: S3Objects, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.content = big_file(tmp_path, 15 * MEBIBYTE)
+        self.sent: list[int] = []
+        self.written = asyncio.Event()
+        upload_part = store._client.upload_part
+
+        async def send(**fields: Any) -> Any:
+            answer = await upload_part(**fields)
+            self.sent.append(fields["PartNumber"])
+            return answer
+
+        monkeypatch.setattr(store._client, "upload_part", send)
+        self.put = asyncio.create_task(store.put(self.path, name, "video/mp4", written=self.written))
+
+    async def until_sent(self, *numbers: int) -> None:
+        async with asyncio.timeout(20):
+            while sorted(self.sent) != list(numbers):
+                await asyncio.sleep(0.02)
+
+    async def end(self, content: bytes) -> bytes:
+        self.path.write_bytes(content)
+        self.written.set()
+        return (await fetch(await self.put))[2]
+
+
+@pytest.fixture
+async def growing(
+    store: S3Objects, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Growing]:
+    growing = Growing(store, tmp_path, name, monkeypatch)
+    await growing.until_sent(2, 3)
+    yield growing
+    growing.put.cancel()
+    await asyncio.wait([growing.put])
+
+
+async def test_parts_are_sent_while_the_file_grows(store: S3Objects, growing: Growing, name: str) -> None:
+    assert (await fetch(await store.url(name)))[0] == 404
+    content = b"index" + growing.content[5:] + b"the end"
+    assert await growing.end(content) == content
+    assert sorted(growing.sent) == [1, 2, 3, 4]
+
+
+async def test_a_part_that_changed_after_it_was_sent_is_sent_again(growing: Growing) -> None:
+    content = growing.content[: 7 * MEBIBYTE] + b"moved" + growing.content[7 * MEBIBYTE :]
+    assert await growing.end(content) == content
+    assert sorted(growing.sent) == [1, 2, 2, 3, 3, 4]
+
+
+async def test_a_file_that_ends_shorter_than_it_was_is_stored_as_it_ended(growing: Growing) -> None:
+    content = growing.content[: 8 * MEBIBYTE]
+    assert await growing.end(content) == content
+
+
+@pytest.mark.parametrize("growing_ends", ["cancelled", "cut off"])
+async def test_a_growing_file_that_is_given_up_leaves_no_upload(
+    store: S3Objects, server: S3, growing: Growing, name: str, growing_ends: str
+) -> None:
+    if growing_ends == "cancelled":
+        growing.put.cancel()
+    else:
+        growing.path.unlink()
+        growing.written.set()
+    with pytest.raises((asyncio.CancelledError, Unavailable)):
+        await growing.put
+    assert not server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads")
+    assert (await fetch(await store.url(name)))[0] == 404
+
+
+async def test_a_part_that_could_not_be_sent_early_is_sent_at_the_end(
+    store: S3Objects, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = asyncio.Event()
+    upload_part = store._client.upload_part
+
+    async def fail_once(**fields: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise TimeoutError
+        return await upload_part(**fields)
+
+    monkeypatch.setattr(store._client, "upload_part", fail_once)
+    growing = Growing(store, tmp_path, name, monkeypatch)
+    await failed.wait()
+    assert await growing.end(growing.content) == growing.content
 
 
 async def test_of_two_big_files_at_once_one_is_there_whole(store: S3Objects, tmp_path: Path, name: str) -> None:

@@ -39,7 +39,9 @@ class FileObjects:
     async def close(self) -> None:
         return None
 
-    async def put(self, path: Path, name: str, content_type: str) -> str:
+    async def put(self, path: Path, name: str, content_type: str, *, written: asyncio.Event | None = None) -> str:
+        if written is not None:  # a copy on one machine is quick
+            await written.wait()
         try:
             await asyncio.to_thread(self._put, path, checked_name(name))
         except FileExistsError as error:
