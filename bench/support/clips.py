@@ -75,6 +75,16 @@ def scene_clip(seconds: int = 8) -> Path:
     return path
 
 
+def noise_clip(seconds: int = 2) -> Path:
+    """Fresh noise in every picture, 640x360: what is encoded again stays as large as pictures can be."""
+    CACHE.mkdir(exist_ok=True)
+    path, chance = CACHE / f"noise-{seconds}s.mp4", np.random.default_rng(5)
+    if not path.exists():
+        pictures = (chance.integers(0, 255, (540, 640), np.uint8) for _ in range(seconds * RATE))
+        _write(path, (640, 360), pictures, {"qp": "10"})
+    return path
+
+
 def song(seconds: int) -> Path:
     """A stereo MP3 of noise, 192 kbit/s."""
     CACHE.mkdir(exist_ok=True)
