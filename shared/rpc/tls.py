@@ -11,9 +11,9 @@ def server_credentials(directory: Path) -> grpc.ServerCredentials:
     """Credentials that demand a client certificate of the same issuer, good for clients (its extended key usage).
 
     The files are read at every handshake, so a renewed certificate needs no restart: handshakes are rare, because Envoy
-    keeps its connections for minutes. gRPC is given only what changed: it puts a new handshaker factory in the old one's
-    place without a lock, and a handshake that is under way on another thread then reads freed memory (grpcio 1.85, with
-    a factory for each handshake: one process in eight crashed when an Envoy opened its seven connections).
+    keeps its connections for minutes. gRPC is given only what changed: it puts a new handshaker factory in the place of
+    the old one without a lock, and a handshake under way on another thread then reads freed memory (grpcio 1.85, with a
+    factory for each handshake: one process in eight crashed when an Envoy opened its seven connections).
 
     Args:
         directory: with `tls.crt`, `tls.key` and `ca.crt`: a mounted Secret of cert-manager.
