@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import os
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -355,14 +357,25 @@ def test_ages() -> None:
     assert since("2026-01-02T03:04:05+00:00").year == 2026
 
 
+def everything(terminal: int) -> str:
+    """What is written to a terminal until nobody holds it any more; it keeps only a few lines, so read as it comes."""
+    read = bytearray()
+    with contextlib.suppress(OSError):  # EIO is a pseudo-terminal's end of file
+        while piece := os.read(terminal, 65536):
+            read += piece
+    return read.decode()
+
+
 def test_a_terminal_sees_how_far_it_is(env: Path, sources: Sources) -> None:
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'client'}:{os.environ.get('PYTHONPATH', '')}", "COLUMNS": "80"}
     command = [sys.executable, "-m", "lastframe_client", "frame", str(sources.files["video"]), "--wait"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
-        out, _ = process.communicate(timeout=60)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
+    with ThreadPoolExecutor() as pool:
+        seeing = pool.submit(everything, ours)
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+            os.close(theirs)
+            out, _ = process.communicate(timeout=60)
+        shown = seeing.result()
     os.close(ours)
     assert process.returncode == 0
     assert out.startswith("http://")
