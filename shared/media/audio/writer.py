@@ -32,7 +32,7 @@ class SampleEncoder:
 
     Args:
         output: where the stream is added; the caller owns it. An MP4 must have been opened with
-            `movie_timescale` = `sample_rate` (`mp4_options`), or its edit list is cut to a millisecond.
+            `movie_timescale` = `sample_rate`, or its edit list is cut to a millisecond.
         encoder: FFmpeg's name: aac, libmp3lame, libopus, flac, pcm_s16le, pcm_s24le.
         bits_per_sample: 16 or 24; of FLAC only.
     """
@@ -103,7 +103,9 @@ class AudioWriter:
     ) -> None:
         if sample_rate not in audio_format.sample_rates or channels > audio_format.most_channels:
             raise ValueError(f"{audio_format.name} does not carry {channels} channels at {sample_rate} Hz")
-        options = mp4_options(sample_rate) if audio_format.muxer == "ipod" else {}
+        # With its own clock an edit list is exact to the sample; the index comes first.
+        m4a = {"movie_timescale": str(sample_rate), "movflags": "+faststart"}
+        options = m4a if audio_format.muxer == "ipod" else {}
         if audio_format.muxer == "wav":
             options = {"rf64": "auto"}
         encoder = audio_format.encoder
@@ -140,11 +142,6 @@ class AudioWriter:
                 self._output.mux(self._encoder.finish())
         finally:
             self._output.close()
-
-
-def mp4_options(sample_rate: int) -> dict[str, str]:
-    """Options of an MP4 muxer with which the edit list is exact to the sample and the index comes first."""
-    return {"movie_timescale": str(sample_rate), "movflags": "+faststart"}
 
 
 def _lame_scale(bitrate: int | None) -> float:
