@@ -16,6 +16,7 @@ from services.gateway.health import HealthWatch
 from shared.errors import Unavailable
 from shared.jobs.ledger import Ledger
 from shared.ports import GpuMeter, ObjectStore
+from shared.public import to_the_millisecond
 from shared.rpc.call import current_caller
 from shared.tasks import TaskStatus
 
@@ -148,5 +149,5 @@ def memory_usage_percent() -> float:
 
 def _timestamp(moment: datetime) -> Timestamp:
     stamp = Timestamp()
-    stamp.FromDatetime(moment.replace(microsecond=moment.microsecond // 1000 * 1000))
+    stamp.FromDatetime(to_the_millisecond(moment))
     return stamp

@@ -15,6 +15,7 @@ from lastframe.server.v1 import uploads_pb2, uploads_pb2_grpc
 
 from shared.errors import InvalidRequest, Unavailable
 from shared.ports import ObjectStore
+from shared.public import to_the_millisecond
 from shared.rpc.call import current_caller
 from shared.rpc.limits import Places
 from shared.uploads import new_upload_name
@@ -96,7 +97,7 @@ class UploadsService(uploads_pb2_grpc.UploadsServiceServicer):
         name, expires_at = new_upload_name(extension, datetime.now(UTC))
         url = await self._objects.put(Path(f"/proc/self/fd/{file.fileno()}"), name, CONTENT_TYPES[extension])
         due = Timestamp()
-        due.FromDatetime(expires_at)
+        due.FromDatetime(to_the_millisecond(expires_at))
         return uploads_pb2.UploadedFile(url=url, size_bytes=size_bytes, sha256=digest.hexdigest(), expires_at=due)
 
 
