@@ -36,10 +36,16 @@ AWAY = (RedisError, OSError, TimeoutError)
 
 
 class RedisLive:
-    """`LiveState` on `redis://host:port/db`."""
+    """`LiveState` on `redis://host:port/db`.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: of the server.
+        call_seconds: how long any call waits for it.
+    """
+
+    def __init__(self, url: str, *, call_seconds: float = CALL_SECONDS) -> None:
         self._url = url
+        self._call_seconds = call_seconds
         self._local = MemoryLive()
         self._breaker = Breaker()
         self._watched: Counter[str] = Counter()
@@ -51,7 +57,7 @@ class RedisLive:
     async def open(self) -> None:
         """Needs no server. Raises `ConfigurationError` on a URL that names none."""
         try:
-            self._client = _client(self._url, CALL_SECONDS, MAX_CONNECTIONS)
+            self._client = _client(self._url, self._call_seconds, MAX_CONNECTIONS)
             self._reading = _client(self._url, 1.0, 1)
         except ValueError as error:
             raise ConfigurationError(f"LASTFRAME_LIVE_URL: {error} Set it to redis://host:6379/0.") from error
@@ -119,7 +125,7 @@ class RedisLive:
         if not self._breaker.allows():
             return otherwise
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(self._call_seconds):
                 answer = await question()
         except AWAY:
             self._breaker.failed()

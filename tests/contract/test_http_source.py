@@ -356,17 +356,17 @@ async def test_a_file_that_is_exactly_as_large_as_allowed(server: NastyServer, t
         ({"ranges": False, "stall_after": 70_000}, "the server stopped sending"),
         ({"ranges": False, "drip_seconds": 0.02}, "the server sends too slowly"),
         ({"ranges": False, "drip_seconds": 0.02, "known_length": False}, "the server sends too slowly"),
-        ({"ranges": False, "bytes_per_second": 40_000}, "the transfer took longer than 4 s"),
+        ({"ranges": False, "bytes_per_second": 40_000}, "the transfer took longer than 5 s"),
     ],
 )
 async def test_slow_servers_are_cut(
     server: NastyServer, tmp_path: Path, behaviour: dict[str, object], detail: str
 ) -> None:
-    limits = SourceLimits(50_000_000, 0.5, 0.7, 1.0, 4.0)
+    limits = SourceLimits(50_000_000, 2.0, 1.5, 1.5, 5.0)
     began = time.monotonic()
     error = await failure(server.serve("/slow", BODY, **behaviour), tmp_path, limits)
     assert (error.detail, error.retryable) == (detail, True)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 20
 
 
 async def test_a_cancelled_read_leaves_the_source_usable(server: NastyServer, tmp_path: Path) -> None:

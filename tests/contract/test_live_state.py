@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 from shared.ports import LiveState
@@ -31,23 +32,38 @@ async def watching(live: LiveState, task_id: str) -> AsyncIterator[asyncio.Queue
             await task
 
 
-async def test_a_watcher_is_told_at_once_and_after_each_change(live: LiveState) -> None:
-    task = new()
-    async with watching(live, task.task_id) as woken, asyncio.timeout(5):
-        await woken.get()
-        for status in (TaskStatus.PROCESSING, TaskStatus.COMPLETED):
-            await asyncio.sleep(0.05)
+async def quickest(publish: Callable[[], Awaitable[None]], *watchers: asyncio.Queue[float]) -> float:
+    """The seconds until the last of the watchers heard of a change, in the best of five.
+
+    A look without news comes a second after the last, and this waits a moment only between changes: a watcher that
+    nobody told would take longer in each of the five.
+    """
+    slowest = []
+    for _ in range(5):
+        await asyncio.sleep(0.1)
+        for woken in watchers:
             while not woken.empty():
                 woken.get_nowait()
-            start = time.monotonic()
-            await live.publish(replace(task, status=status))
-            assert await woken.get() - start < 0.25
+        start = time.monotonic()
+        await publish()
+        async with asyncio.timeout(30):
+            slowest.append(max([await woken.get() for woken in watchers]) - start)
+    return min(slowest)
+
+
+async def test_a_watcher_is_told_at_once_and_after_each_change(live: LiveState) -> None:
+    task = new()
+    async with watching(live, task.task_id) as woken:
+        async with asyncio.timeout(30):
+            await woken.get()
+        assert await quickest(lambda: live.publish(replace(task, status=TaskStatus.PROCESSING)), woken) < 0.25
 
 
 async def test_a_watcher_is_woken_every_second_without_news(live: LiveState) -> None:
     async with watching(live, "nobody") as woken:
-        await asyncio.sleep(2.4)
-        assert woken.qsize() >= 3
+        async with asyncio.timeout(30):
+            times = [await woken.get() for _ in range(3)]
+    assert all(after - before > 0.5 for before, after in itertools.pairwise(times))
 
 
 async def test_a_watcher_hears_only_its_own_task(live: LiveState) -> None:
@@ -64,25 +80,19 @@ async def test_many_watchers_hear_one_change(live: LiveState) -> None:
     task = new()
     async with contextlib.AsyncExitStack() as stack:
         queues = [await stack.enter_async_context(watching(live, task.task_id)) for _ in range(10)]
-        await asyncio.sleep(0.1)
-        for woken in queues:
-            while not woken.empty():
-                woken.get_nowait()
-        start = time.monotonic()
-        await live.publish(task)
-        for woken in queues:
-            async with asyncio.timeout(2):
-                assert await woken.get() - start < 0.5
+        assert await quickest(lambda: live.publish(task), *queues) < 0.5
 
 
 async def test_a_bucket_gives_its_burst_then_its_rate(live: LiveState) -> None:
-    waits = [await live.take("ann", 5.0, 4) for _ in range(6)]
+    waits = [await live.take("ann", 0.01, 4) for _ in range(6)]
     assert waits[:4] == [0.0] * 4
-    assert all(0.05 < wait <= 0.2 for wait in waits[4:])
-    assert await live.take("bob", 5.0, 4) == 0.0
-    await asyncio.sleep(0.25)
-    assert await live.take("ann", 5.0, 4) == 0.0
-    assert await live.take("ann", 5.0, 4) > 0.0
+    assert all(50 < wait <= 100 for wait in waits[4:])
+    assert await live.take("bob", 0.01, 4) == 0.0
+    assert await live.take("eve", 2.0, 1) == 0.0
+    wait = await live.take("eve", 2.0, 1)
+    assert 0 <= wait <= 0.5
+    await asyncio.sleep(0.55)
+    assert await live.take("eve", 2.0, 1) == 0.0
 
 
 async def test_a_burst_of_one_and_slow_rates(live: LiveState) -> None:

@@ -31,7 +31,7 @@ async def test_no_server_is_unavailable_within_seconds() -> None:
     start = time.monotonic()
     with pytest.raises(Unavailable):
         await store.open()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 12
 
 
 async def test_a_frozen_server_is_unavailable_within_seconds_and_comes_back(mongo: Mongo) -> None:
@@ -43,7 +43,7 @@ async def test_a_frozen_server_is_unavailable_within_seconds_and_comes_back(mong
         start = time.monotonic()
         answers = await asyncio.gather(*(store.get(task.task_id) for _ in range(8)), return_exceptions=True)
         assert {type(answer) for answer in answers} == {Unavailable}
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 12
     finally:
         mongo.thaw()
     assert await store.get(task.task_id) == task

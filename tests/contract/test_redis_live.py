@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -14,11 +16,11 @@ from redis.asyncio import Redis as Client
 
 from deploy.stack.process import free_ports
 from deploy.stack.servers import Redis
-from shared.backends.redis_live import RedisLive
+from shared.backends.redis_live import CALL_SECONDS, RedisLive
 from shared.errors import ConfigurationError
 from shared.tasks import Failure, Task, TaskStatus
-from tests.contract.conftest import empty_redis
-from tests.contract.test_live_state import watching
+from tests.contract.conftest import PATIENT_SECONDS, empty_redis
+from tests.contract.test_live_state import quickest, watching
 from tests.contract.test_task_store import new
 from tests.support.servers import hurting
 
@@ -33,6 +35,16 @@ def server(redis_server: Redis) -> Iterator[Redis]:
 
 @pytest.fixture
 async def live(server: Redis) -> AsyncIterator[RedisLive]:
+    await empty_redis(server.url)
+    live = RedisLive(server.url, call_seconds=PATIENT_SECONDS)
+    await live.open()
+    yield live
+    await live.close()
+
+
+@pytest.fixture
+async def hurried(server: Redis) -> AsyncIterator[RedisLive]:
+    """One with the product's own bound on a call."""
     await empty_redis(server.url)
     live = RedisLive(server.url)
     await live.open()
@@ -95,21 +107,12 @@ async def test_late_words_do_not_undo_newer_ones(live: RedisLive, cli: Client) -
 
 
 async def test_a_watcher_of_another_process_is_woken_at_once(live: RedisLive, server: Redis) -> None:
-    other = RedisLive(server.url)
+    other = RedisLive(server.url, call_seconds=PATIENT_SECONDS)
     await other.open()
-    task = new()
-    delays = []
+    task, steps = new(), itertools.count()
     async with watching(live, task.task_id) as woken:
-        for step in range(10):
-            await asyncio.sleep(0.15)
-            while not woken.empty():
-                woken.get_nowait()
-            start = time.monotonic()
-            await other.publish(later(task, TaskStatus.PROCESSING, step))
-            async with asyncio.timeout(2):
-                delays.append(await woken.get() - start)
+        assert await quickest(lambda: other.publish(later(task, TaskStatus.PROCESSING, next(steps))), woken) < 0.25
     await other.close()
-    assert sorted(delays)[5] < 0.1
 
 
 async def test_the_active_set_is_mended_from_the_store(live: RedisLive, cli: Client) -> None:
@@ -132,7 +135,7 @@ async def test_a_lost_redis_is_filled_again(live: RedisLive, server: Redis, cli:
     await live.publish(tasks[0])
     server.start()
     await asyncio.sleep(0.1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not (unknown := await live.sync_active([task.task_id for task in tasks])):
             await asyncio.sleep(0.1)
     assert sorted(unknown) == sorted(task.task_id for task in tasks)
@@ -143,52 +146,42 @@ async def test_a_lost_redis_is_filled_again(live: RedisLive, server: Redis, cli:
 
 
 @pytest.mark.parametrize("hurt", ["kill", "freeze"])
-async def test_a_redis_that_is_away_delays_nobody(live: RedisLive, server: Redis, hurt: str) -> None:
+async def test_a_redis_that_is_away_delays_nobody(hurried: RedisLive, server: Redis, hurt: str) -> None:
     task = new()
-    await live.publish(task)
+    await hurried.publish(task)
     getattr(server, hurt)()
-    slowest = total = 0.0
+    taken = []
     for number in range(60):
-        start = time.monotonic()
-        await live.publish(task)
-        await live.take(f"bucket-{number % 3}", 10, 5)
-        await live.sync_active([])
-        taken = time.monotonic() - start
-        slowest, total = max(slowest, taken / 3), total + taken
-    assert total < 0.15 * 3 + 0.3  # three calls find out, the rest do not ask
-    assert not await live.is_up()
-    start = time.monotonic()
-    await asyncio.gather(*(live.publish(task) for _ in range(50)))
-    assert time.monotonic() - start < 0.2
-    async with watching(live, task.task_id) as woken:
-        await asyncio.sleep(0.05)
-        before = woken.qsize()
-        await live.publish(task)  # within a process it is still heard at once
-        await asyncio.sleep(0.05)
-        assert woken.qsize() > before
-        await asyncio.sleep(1.1)
-        assert woken.qsize() > before + 1
+        for call in (hurried.publish(task), hurried.take(f"bucket-{number % 3}", 10, 5), hurried.sync_active([])):
+            start = time.monotonic()
+            await call
+            taken.append(time.monotonic() - start)
+    assert statistics.median(taken) < 0.01  # three calls find out, the rest do not ask
+    assert sum(taken) < 60 * CALL_SECONDS
+    assert not await hurried.is_up()
+    async with watching(hurried, task.task_id) as woken:
+        assert await quickest(lambda: hurried.publish(task), woken) < 0.25  # within a process it is still heard
     server.thaw() if hurt == "freeze" else server.start()
-    async with asyncio.timeout(5):
-        while not await live.is_up():
+    async with asyncio.timeout(30):
+        while not await hurried.is_up():
             await asyncio.sleep(0.1)
 
 
 async def test_rate_limits_go_on_without_redis() -> None:
     live = RedisLive(f"redis://127.0.0.1:{free_ports(1)[0]}/0")
     await live.open()
-    waits = [await live.take("ann", 1.0, 3) for _ in range(5)]
+    waits = [await live.take("ann", 0.01, 3) for _ in range(5)]
     assert waits[:3] == [0.0] * 3
-    assert all(wait > 0.5 for wait in waits[3:])
+    assert all(50 < wait <= 100 for wait in waits[3:])
     await live.close()
 
 
 async def test_rate_limits_are_shared_between_processes(live: RedisLive, server: Redis) -> None:
-    other = RedisLive(server.url)
+    other = RedisLive(server.url, call_seconds=PATIENT_SECONDS)
     await other.open()
-    waits = [await (live, other)[turn % 2].take("ann", 1.0, 4) for turn in range(6)]
+    waits = [await (live, other)[turn % 2].take("ann", 0.01, 4) for turn in range(6)]
     assert waits[:4] == [0.0] * 4
-    assert all(wait > 0.5 for wait in waits[4:])
+    assert all(50 < wait <= 100 for wait in waits[4:])
     await other.close()
 
 

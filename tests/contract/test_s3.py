@@ -277,7 +277,7 @@ async def test_no_server_is_unavailable_after_retries(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
         await store.delete("x.mp4")
     assert not await store.is_up()
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 120
     await store.close()
 
 

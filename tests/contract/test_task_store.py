@@ -173,10 +173,10 @@ async def test_claim_next_takes_only_its_kinds(store: TaskStore) -> None:
 
 async def test_a_delayed_task_is_not_claimed_before_its_time(store: TaskStore) -> None:
     held = await claimed(store)
-    await store.give_back(held.task_id, held.fence, delay_seconds=0.4, failure=BROKEN)
+    await store.give_back(held.task_id, held.fence, delay_seconds=1.5, failure=BROKEN)
     assert await store.claim(held.task_id, "w", 5) is None
     assert await store.claim_next([KIND], "w", 5) is None
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(1.6)
     again = await store.claim_next([KIND], "w", 5)
     assert again is not None
     assert again.attempt == 2
@@ -475,9 +475,9 @@ async def test_webhook_attempts_are_recorded_until_it_is_delivered(store: TaskSt
     refused = WebhookAttempt(now, 0.25, 500, "HTTP 500")
     accepted = WebhookAttempt(now, 0.5, 204)
     assert await store.claim_webhook(30)
-    await store.record_webhook(held.task_id, "https://hook", refused, delivered=False, next_in_seconds=0.5)
+    await store.record_webhook(held.task_id, "https://hook", refused, delivered=False, next_in_seconds=1.5)
     assert await store.claim_webhook(30) is None
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.6)
     assert await store.claim_webhook(30)
     await store.record_webhook(held.task_id, "https://hook", accepted, delivered=True, next_in_seconds=None)
     assert await store.claim_webhook(30) is None

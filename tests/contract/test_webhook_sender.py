@@ -102,7 +102,7 @@ async def test_a_dripping_or_broken_body_does_not_take_the_status_away(
     began = time.monotonic()
     dripped = await sender.send(server.serve("/drip", b"y" * 5000, drip_seconds=0.05), BODY, {})
     assert dripped.status == 200 and dripped.body_excerpt.startswith("yyyy")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
     assert (await sender.send(server.serve("/cut", b"z" * 500, drop_after=[100]), BODY, {})).status == 200
 
 
@@ -122,7 +122,7 @@ async def test_faults_are_replies(
     began = time.monotonic()
     reply = await sender.send(server.serve("/hook", **behaviour), BODY, {})
     assert (reply.status, reply.error) == (None, error)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 15
 
 
 async def test_nobody_listens(sender: HttpWebhookSender) -> None:

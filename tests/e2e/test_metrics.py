@@ -42,7 +42,7 @@ class Scrape:
 
     def becomes(self, least: float, name: str, **labels: str) -> float:
         """The series' value, as soon as it is so much; some are measured only every few seconds."""
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 30
         while (value := self.value(name, **labels)) < least and time.monotonic() < deadline:
             time.sleep(0.1)
         return value

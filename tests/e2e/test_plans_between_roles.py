@@ -76,4 +76,4 @@ def test_without_a_worker_the_answer_is_to_come_back(
             stub.StitchVideos(request, metadata=METADATA, timeout=30)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     assert sentence in refused.value.details()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20

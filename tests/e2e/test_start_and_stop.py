@@ -138,7 +138,7 @@ def test_two_at_once_in_order_and_a_drain_that_finishes_them(tmp_path: Path, sou
                 time.sleep(0.02)
 
         threading.Thread(target=open_when_draining, daemon=True).start()
-        assert opened.wait(10), "the draining suite still takes calls"
+        assert opened.wait(30), "the draining suite still takes calls"
         gate.let_through(paths[3])
         gate.let_through(paths[4])
         assert suite.wait() == 0

@@ -69,7 +69,7 @@ class Edge:
         """Sends bytes that no HTTP library would, and reads until the edge closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.process.port)
         writer.write(request)
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), 20)
         writer.close()
         head, _, body = answer.partition(b"\r\n\r\n")
         status, *lines = head.decode().split("\r\n")

@@ -33,7 +33,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-async def until(condition, timeout_seconds: float = 5.0) -> bool:
+async def until(condition, timeout_seconds: float = 20.0) -> bool:
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         found = condition()
@@ -85,7 +85,7 @@ async def test_a_crash_ends_the_wait_and_stop_is_safe_afterwards(tmp_path: Path)
     async with fake_services() as services, edge_for(services, tmp_path) as edge:
         waiting = asyncio.create_task(edge.wait())
         os.kill(edge.pid, signal.SIGKILL)
-        assert await asyncio.wait_for(waiting, 5) == -signal.SIGKILL
+        assert await asyncio.wait_for(waiting, 20) == -signal.SIGKILL
         await edge.stop()
 
 
@@ -97,8 +97,8 @@ async def test_stop_lets_running_requests_finish(tmp_path: Path):
         running = asyncio.create_task(client.post(url, json={"video_url": "https://pause.example/"}))
         assert await until(lambda: services.frames.begun == 1)
         began = time.monotonic()
-        await edge.stop(grace_seconds=5)
-        assert 0.2 < time.monotonic() - began < 3
+        await edge.stop(grace_seconds=20)
+        assert 0.2 < time.monotonic() - began < 5
         answer = await running
         assert (answer.status, (await answer.json())["task_id"]) == (200, FINISHED)
         assert not is_alive(edge.pid)
@@ -113,7 +113,7 @@ async def test_stop_does_not_wait_longer_than_its_grace(tmp_path: Path):
         assert await until(lambda: services.frames.begun == 1)
         began = time.monotonic()
         await edge.stop(grace_seconds=0.3)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20, "it waited for a request that takes a minute"
         with pytest.raises(aiohttp.ClientError):
             await running
 
@@ -137,10 +137,10 @@ async def test_a_service_that_is_away_is_503_and_comes_back(tmp_path: Path):
         async def is_back() -> bool:
             return await status("/api/v1/process", video_url="https://a.example/") == 200
 
-        assert await until(is_away, 8)
+        assert await until(is_away)
         assert await status(f"/api/v1/status/{FINISHED}") == 200  # the others go on
         await services.health.set(FRAMES, health_pb2.HealthCheckResponse.SERVING)
-        assert await until(is_back, 8)
+        assert await until(is_back)
 
 
 async def test_failures_of_the_only_host_do_not_take_it_away(tmp_path: Path):
@@ -175,7 +175,7 @@ async def test_envoy_dies_with_its_parent(tmp_path: Path):
         parent = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PARENT, *arguments, stdout=asyncio.subprocess.PIPE
         )
-        pid = int(await asyncio.wait_for(parent.stdout.readline(), 20))
+        pid = int(await asyncio.wait_for(parent.stdout.readline(), 60))
         assert is_alive(pid)
         parent.kill()
         await parent.wait()
@@ -200,6 +200,6 @@ async def test_the_process_of_its_own_serves_and_ends_with_zero_on_sigterm(tmp_p
             except aiohttp.ClientError:
                 return False
 
-        assert await until(serves, 20)
+        assert await until(serves)
         edge.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(edge.wait(), 15) == 0
+        assert await asyncio.wait_for(edge.wait(), 30) == 0

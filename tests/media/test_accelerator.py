@@ -201,7 +201,7 @@ def test_the_probe_says_no_without_a_driver_and_why(tmp_path: Path) -> None:
     found = probe(StepContext(tmp_path))
     assert (found.nvdec, found.nvenc) == (False, False)
     assert "libcuda.so.1" in found.findings[0]
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 5
 
 
 def test_the_probe_tries_both_engines(

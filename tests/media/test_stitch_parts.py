@@ -216,7 +216,7 @@ def test_a_thread_ahead_passes_errors_on_and_stops_when_left() -> None:
 
     with ahead(endless(), 4) as numbers:
         assert [next(numbers) for _ in range(10)] == list(range(10))
-    assert closed.wait(1)
+    assert closed.wait(20)
 
     def failing() -> Iterator[int]:
         yield 1
@@ -229,4 +229,4 @@ def test_a_thread_ahead_passes_errors_on_and_stops_when_left() -> None:
     before = time.monotonic()
     with pytest.raises(KeyError), ahead(endless(), 1):
         raise KeyError
-    assert time.monotonic() - before < 1
+    assert time.monotonic() - before < 10

@@ -61,7 +61,7 @@ class House:
     async def submit(self, **options: Any) -> Task:
         return await self.ledger.submit(Submission(KIND, "tests", {"video_url": "http://a/b"}, options))
 
-    async def ended(self, task: Task, seconds: float = 10.0) -> Task:
+    async def ended(self, task: Task, seconds: float = 30.0) -> Task:
         async with asyncio.timeout(seconds):
             async for seen in self.ledger.watch(task.task_id, None):
                 last = seen

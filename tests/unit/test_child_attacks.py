@@ -216,7 +216,7 @@ async def test_nonsense_on_the_pipe_ends_the_run_at_once(run: Runner, raw: bytes
     began = time.monotonic()
     with pytest.raises(MediaCrashed, match="answered nonsense"):
         await run(steps.speak, raw=raw, source=BytesSource(b"x" * 100))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 async def test_an_error_s_words_are_cleaned(run: Runner) -> None:
@@ -293,7 +293,7 @@ def _runs(process: int) -> bool:
         return False
 
 
-def _wait(condition: object, timeout_seconds: float = 10.0) -> None:
+def _wait(condition: object, timeout_seconds: float = 30.0) -> None:
     deadline = time.monotonic() + timeout_seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"

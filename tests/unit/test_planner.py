@@ -103,7 +103,7 @@ async def test_too_many_at_once_are_refused_and_a_stopped_one_makes_room(tmp_pat
     assert list(tmp_path.iterdir()) == []
     begun.clear()
     again = asyncio.create_task(plan(KIND, INPUTS, OPTIONS))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 20)
     again.cancel()
 
 

@@ -40,7 +40,7 @@ async def test_a_question_is_refused() -> None:
 
 async def test_a_consumer_tries_again_and_the_store_is_looked_into_meanwhile(connects: list[bool]) -> None:
     hints = RabbitQueue(URL).hints((TaskKind.MEDIA_LENGTH,), 1)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(connects) < 3:
             hint = await anext(hints)
             assert hint.task_id is None
