@@ -9,7 +9,7 @@ from tests.fuzz.campaign import Campaign
 
 async def test_mutated_media_end_and_leave_nothing(tmp_path: Path) -> None:
     report = await Campaign(tmp_path, seed=20261).run(300, seconds=25.0)
-    assert report.runs >= 50
+    assert report.runs >= 10
     assert sum(report.ends.values()) == report.runs
     assert report.broken == []
     assert report.crashed == []
