@@ -183,7 +183,7 @@ def _schemas(contract: Contract, rpcs: list[Rpc]) -> Json:
 
 def _operation(contract: Contract, rpc: Rpc, binding: HttpBinding, number: int) -> Json:
     comment = contract.comments.get(rpc.full_name, rpc.name)
-    summary = comment.split(". ")[0].removesuffix(".")
+    summary = comment.split(". ")[0].removesuffix(".").replace("`", "")  # readers show it as it is, unlike descriptions
     operation: Json = {
         # An additional binding gets the last word of its path: `WatchTask_watch`.
         "operationId": rpc.name if number == 0 else f"{rpc.name}_{binding.path.rsplit('/', 1)[1]}",

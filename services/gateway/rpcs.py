@@ -105,7 +105,9 @@ def load_contract(path: Path = DESCRIPTORS) -> Contract:
             continue
         rpcs.extend(_rpcs(file))
         messages.update({f"{file.package}.{message.name}": message for message in file.message_type})
-        comments.update(_comments(file))
+        for name, text in _comments(file):
+            # A package of several services says all of their files' heads.
+            comments[name] = f"{comments[name]} {text}" if name in comments else text
     return Contract(files, tuple(rpcs), messages, comments)
 
 
@@ -145,10 +147,10 @@ def _comments(file: FileDescriptorProto) -> Iterator[tuple[str, str]]:
 
 
 def _name_at(file: FileDescriptorProto, path: list[int]) -> str | None:
-    """The full name of what stands at `path`; the package's for the comment at the head of the file."""
+    """The full name of what stands at `path`; the package's for the comment at the head of a file with a service."""
     match path:
         case [int(head)] if head == _SYNTAX:
-            return file.package
+            return file.package if file.service else None
         case [int(head), index] if head == _MESSAGES:
             return f"{file.package}.{file.message_type[index].name}"
         case [int(head), index, int(part), member] if head == _MESSAGES and part == _MESSAGE_FIELDS:

@@ -45,6 +45,13 @@ def test_every_binding_is_an_operation_with_a_summary_and_errors():
         assert {"200", "default"} <= found["responses"].keys()
 
 
+def test_each_tag_says_what_its_services_are_for():
+    said = {tag["name"]: tag["description"] for tag in DOCUMENT["tags"]}
+    assert said.keys() == {rpc.feature for rpc in load_contract().rpcs if rpc.bindings}
+    assert said["tasks"].startswith("What every job has in common"), "not the head of metadata.proto beside it"
+    assert said["server"].startswith("The suite itself"), "both files of the package, in order"
+
+
 def test_only_the_open_paths_need_no_key():
     open_paths = {
         path for path, verbs in DOCUMENT["paths"].items() for found in verbs.values() if found.get("security") == []
