@@ -146,6 +146,7 @@ async def test_a_movie_gives_three_files(page: Page, sources: Sources) -> None:
     for row, url in ((1, sources.video), (2, sources.other_video)):
         await page.type(f".order li:nth-child({row}) input[list]", url)
     await page.type("form > .field.source input[list]", sources.speech)
+    await page.type(".order li:nth-child(1) .number input", "7")
     request = await sent(page)
     assert [scene["sequence_number"] for scene in request["scene_videos"]] == [1, 2]
     await page.click("form .primary")
@@ -153,6 +154,8 @@ async def test_a_movie_gives_three_files(page: Page, sources: Sources) -> None:
     await page.until("document.querySelectorAll('.results video').length === 2")
     await page.until("[...document.querySelectorAll('.results video, .results audio')].every(e => e.duration > 1)")
     assert await page.js("document.querySelectorAll('.results figure .link a').length") == 3
+    for text in ("7.000 s were expected", "Scene 1 was copied bit for bit", "Scene 2 was copied bit for bit"):
+        await page.see(text)
 
 
 async def test_a_plan_is_shown_before_anything_is_sent(

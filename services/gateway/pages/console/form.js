@@ -3,7 +3,7 @@
 import { ApiError, call } from "./api.js";
 import { copyButton, h, replace } from "./dom.js";
 import { inputFor } from "./inputs.js";
-import { JOBS, jobOf, remember, snippets } from "./jobs.js";
+import { JOBS, itemOf, jobOf, remember, snippets } from "./jobs.js";
 import { planView } from "./plan.js";
 
 function body(inputs) {
@@ -75,7 +75,7 @@ export function newJob(main, [kind]) {
       const request = body(all);
       if (isDry) {
         const { plan: found } = await call("POST", job.path, { ...request, dry_run: true });
-        replace(planned, planView(found, job.fields.find((field) => field.item)?.item));
+        replace(planned, planView(found, itemOf(job)));
         planned.firstChild.focus();
         return;
       }

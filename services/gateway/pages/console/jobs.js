@@ -92,6 +92,9 @@ export const JOBS = [
 
 export const jobOf = (kind) => JOBS.find((job) => job.kind === kind) || JOBS[0];
 
+/** What the job calls one of its inputs: `Clip`, `Scene`; undefined where it has no list of them. */
+export const itemOf = (job) => job.fields.find((field) => field.item)?.item;
+
 const REMEMBERED = "lastframe-request-";
 
 /** Keeps a submitted request in this tab, for showing it beside its result. */

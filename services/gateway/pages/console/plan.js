@@ -1,7 +1,7 @@
 // A plan as people read it: what it costs, what becomes of each input, and the facts.
 
 import { bytes, h, seconds } from "./dom.js";
-import { facts } from "./result.js";
+import { facts, fates, warnings } from "./result.js";
 
 const TOLD = new Set(["estimated_seconds", "estimated_bytes", "bytes_to_fetch", "bytes_fetched", "copied", "reencoded", "parts", "warnings"]);
 
@@ -10,16 +10,8 @@ export function planView(plan, item) {
   return h("section", { class: "plan", tabIndex: -1, "aria-label": "Plan" }, h("h2", {}, "Plan"),
     h("p", { class: "big" }, `about ${plan.estimated_seconds < 60 ? `${Math.ceil(plan.estimated_seconds)} s` : seconds(plan.estimated_seconds)}`),
     h("p", { class: "hint" }, `${bytes(plan.bytes_to_fetch)} to fetch`, plan.estimated_bytes > 0 && `, about ${bytes(plan.estimated_bytes)} of results`),
-    fates(plan, item), parts(plan.parts),
-    plan.warnings?.length > 0 && h("ul", { class: "warnings" }, plan.warnings.map((text) => h("li", {}, text))),
+    fates(plan, item, "is"), parts(plan.parts), warnings(plan.warnings),
     facts(Object.entries(plan).filter(([name]) => !TOLD.has(name))));
-}
-
-function fates({ copied, reencoded }, item) {
-  if (!copied) return null;
-  const all = [...copied, ...reencoded].sort((a, b) => a.index - b.index);
-  return h("ol", { class: "fates" }, all.map(({ index, reasons }) =>
-    h("li", {}, h("strong", {}, `${item} ${index + 1} `), reasons ? `is encoded: ${reasons.join("; ")}` : "is copied bit for bit")));
 }
 
 function parts(list) {

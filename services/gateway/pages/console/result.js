@@ -91,8 +91,19 @@ export function facts(entries) {
   return h("dl", { class: "facts" }, plain.map(([name, value]) => h("div", {}, h("dt", {}, word(name)), h("dd", {}, String(value)))));
 }
 
-/** The metadata: plain facts as a list, the rest folded. */
-export function metadata(found) {
-  return h("section", { class: "card" }, h("h2", {}, "Metadata"), facts(Object.entries(found)),
+/** What becomes of each input (`verb` "is"), or became of it ("was"); of a plan or of a finished task's metadata. */
+export function fates({ copied, reencoded }, item, verb) {
+  if (!copied) return null;
+  const all = [...copied, ...reencoded].sort((a, b) => a.index - b.index);
+  return h("ol", { class: "fates" }, all.map(({ index, reasons }) =>
+    h("li", {}, h("strong", {}, `${item} ${index + 1} `), `${verb} ${reasons ? `encoded: ${reasons.join("; ")}` : "copied bit for bit"}`)));
+}
+
+/** Sentences that people should read, as a list; nothing where there are none. */
+export const warnings = (list) => list?.length > 0 && h("ul", { class: "warnings" }, list.map((text) => h("li", {}, text)));
+
+/** The metadata: what was not as it should be, what became of the inputs, plain facts as a list, the rest folded. */
+export function metadata(found, item) {
+  return h("section", { class: "card" }, h("h2", {}, "Metadata"), warnings(found.warnings), fates(found, item, "was"), facts(Object.entries(found)),
     h("details", {}, h("summary", {}, "All of it as JSON"), h("pre", { tabIndex: 0, "aria-label": "Metadata as JSON" }, JSON.stringify(found, null, 2))));
 }

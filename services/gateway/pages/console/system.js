@@ -62,7 +62,7 @@ function kinds(tasks) {
   const rows = JOBS.map(({ kind, title }) => {
     const took = tasks.filter((task) => task.kind === kind && task.status === "completed" && task.started_at)
       .map((task) => (Date.parse(task.completed_at) - Date.parse(task.started_at)) / 1000).sort((a, b) => a - b);
-    const at = (part) => (took.length ? seconds(took[Math.min(took.length - 1, Math.floor(part * took.length))]) : "–");
+    const at = (part) => (took.length ? seconds(took[Math.ceil(part * took.length) - 1]) : "–");
     return h("tr", {}, h("th", { scope: "row" }, title), h("td", { "data-label": "Done" }, String(took.length)), h("td", { "data-label": "Median" }, at(0.5)), h("td", { "data-label": "95 %" }, at(0.95)));
   });
   return h("section", { class: "card" }, h("h2", {}, "How long jobs took"), h("table", {}, h("caption", { class: "unseen" }, "Completed in the last hour, by kind"),

@@ -3,7 +3,7 @@
 import { ApiError, call, watch } from "./api.js";
 import { announce, copyButton, h, replace, seconds, time } from "./dom.js";
 import { snippetPanel } from "./form.js";
-import { jobOf, requestOf, snippets } from "./jobs.js";
+import { itemOf, jobOf, requestOf, snippets } from "./jobs.js";
 import { length, metadata, result } from "./result.js";
 
 export const badge = (status) => h("span", { class: `badge ${status}` }, status);
@@ -91,7 +91,7 @@ export function taskView(main, [taskId], signal) {
     const request = requestOf(task);
     replace(rest, task.status === "completed" && job.results.filter(({ name }) => task[name]).map((one) => result(one, task)),
       task.status === "completed" && task.kind === "media_length" && length(task),
-      task.metadata && metadata(task.metadata), h("div", { class: "stack" }, task.webhook && webhook(task.webhook), inputs(task),
+      task.metadata && metadata(task.metadata, itemOf(job)), h("div", { class: "stack" }, task.webhook && webhook(task.webhook), inputs(task),
         request && snippetPanel(() => snippets(job.path, request)).element));
   }
   async function load() {
