@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from lastframe_client.jobs import (
@@ -31,6 +32,9 @@ Sources are http(s) URLs or local files, which are uploaded first and kept for 2
 KINDS = ("last_frame", "video_stitch", "audio_stitch", "music_track", "movie_assembly", "media_length")
 STATUSES = ("pending", "processing", "completed", "failed")
 QUALITIES = ("low", "medium", "high")
+_PICTURES = ("jpg", "png", "webp")
+_SOUNDS = ("mp3", "m4a", "wav", "flac", "opus")
+_FROM_OUTPUT = "when absent, as the name of -o ends"
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -69,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
 
     frame = add_job("frame", "the last frame of a video as an image", _frame)
     frame.add_argument("video")
-    frame.add_argument("--format", choices=("jpg", "png", "webp"))
+    frame.add_argument("--format", choices=_PICTURES, help=_FROM_OUTPUT)
     frame.add_argument("--quality", type=int, metavar="1-100")
 
     stitch = add_job("stitch", "several videos into one", _stitch)
@@ -81,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 
     audio = add_job("audio-stitch", "sounds and silences into one sound", _audio_stitch)
     audio.add_argument("items", nargs="+", metavar="item", help="a sound, or silence:SECONDS")
-    audio.add_argument("--format", choices=("mp3", "m4a", "wav", "flac", "opus"))
+    audio.add_argument("--format", choices=_SOUNDS, help=_FROM_OUTPUT)
     audio.add_argument("--sample-rate", type=int, metavar="HZ")
     audio.add_argument("--channels", type=int, choices=(1, 2))
     audio.add_argument("--bitrate", type=int, metavar="BITS_PER_SECOND")
@@ -146,8 +150,14 @@ _MUSIC_NUMBERS = {
 }
 
 
+def _format(given: argparse.Namespace, known: tuple[str, ...]) -> str | None:
+    """What `--format` says, else what the output's name says; None leaves it to the service."""
+    suffix = Path(given.output or "").suffix[1:].lower()
+    return given.format or (suffix if suffix in known else None)
+
+
 def _frame(given: argparse.Namespace) -> Job:
-    return LastFrame(given.video, given.format, given.quality, given.webhook)
+    return LastFrame(given.video, _format(given, _PICTURES), given.quality, given.webhook)
 
 
 def _stitch(given: argparse.Namespace) -> Job:
@@ -157,7 +167,7 @@ def _stitch(given: argparse.Namespace) -> Job:
 def _audio_stitch(given: argparse.Namespace) -> Job:
     return AudioStitch(
         [_item(item) for item in given.items],
-        output_format=given.format,
+        output_format=_format(given, _SOUNDS),
         sample_rate=given.sample_rate,
         channels=given.channels,
         bitrate=given.bitrate,

@@ -83,8 +83,8 @@ def _job(client: Client, given: argparse.Namespace) -> None:
         _print_plan(plan, given.json)
         return
     waits = given.wait or given.output is not None
-    if given.output is not None and not Path(given.output).absolute().parent.is_dir():
-        raise FileNotFoundError(2, "there is no such folder", str(Path(given.output).parent))
+    if given.output is not None:
+        _check_output(Path(given.output))
     with Progress() as progress:
         task = client.submit(job, idempotency_key=given.idempotency_key, on_upload=progress.uploading)
         if waits:
@@ -102,6 +102,14 @@ def _job(client: Client, given: argparse.Namespace) -> None:
             _say(str(line))
     for warning in task.metadata.get("warnings") or ():
         _warn(f"warning: {warning}")
+
+
+def _check_output(output: Path) -> None:
+    """What would stop the result from being saved is said before the job is sent."""
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(2, "there is no such folder", str(output.parent))
+    if output.is_dir():
+        raise IsADirectoryError(21, "this is a folder; name a file in it", str(output))
 
 
 def _save(client: Client, task: Task, output: Path) -> list[Path]:
@@ -180,8 +188,9 @@ def _print_plan(plan: Plan, as_json: bool) -> None:
     lines = {
         "takes": f"about {plan.estimated_seconds:.1f} s",
         "fetches": _megabytes(plan.bytes_to_fetch),
-        "makes": f"about {_megabytes(plan.estimated_bytes)}",
     }
+    if plan.estimated_bytes:  # a length makes no file
+        lines["makes"] = f"about {_megabytes(plan.estimated_bytes)}"
     for one in plan.facts.get("copied", ()):
         lines[f"input {one['index'] + 1:g}"] = "copied"
     for one in plan.facts.get("reencoded", ()):

@@ -252,9 +252,18 @@ def test_a_download_is_whole_or_absent_and_the_key_stays_home(tmp_path: Path) ->
 
 def test_results_are_saved_and_told(env: Path, sources: Sources, capsys: pytest.CaptureFixture[str]) -> None:
     video = str(sources.files["video"])
-    assert main(["frame", video, "-o", "last.png", "--format", "png"]) == 0
-    assert capsys.readouterr() == ("last.png\n", "")
-    assert (env / "last.png").read_bytes().startswith(b"\x89PNG")
+    for words, begins in (
+        (["last.jpg", "--format", "png"], b"\x89PNG"),
+        (["last.png"], b"\x89PNG"),
+        (["last.WEBP"], b"RIFF"),
+        (["last.picture"], b"\xff\xd8"),
+    ):
+        assert main(["frame", video, "-o", *words]) == 0
+        assert capsys.readouterr() == (f"{words[0]}\n", "")
+        assert (env / words[0]).read_bytes().startswith(begins)
+    assert main(["audio-stitch", sources.speech, "-o", "voice.flac"]) == 0
+    assert capsys.readouterr().out == "voice.flac\n"
+    assert (env / "voice.flac").read_bytes().startswith(b"fLaC")
     assert main(["assemble", video, sources.other_video, "--audio", sources.speech, "-o", "movie.mp4"]) == 0
     assert capsys.readouterr().out.split() == ["movie.mp4", "movie.video-only.mp4", "movie.audio-only.mp3"]
     assert all((env / name).stat().st_size > 1000 for name in ("movie.mp4", "movie.audio-only.mp3"))
@@ -284,6 +293,9 @@ def test_a_plan_is_told_and_nothing_is_queued(
     told = capsys.readouterr().out
     assert re.search(r"^input 2 +re-encoded: .*320x180", told, re.MULTILINE)
     assert re.search(r"^frames +60$", told, re.MULTILINE)
+    assert re.search(r"^makes +about 0\.\d*[1-9]\d* MB$", told, re.MULTILINE)
+    assert main(["length", sources.video, "--dry-run"]) == 0
+    assert "makes" not in capsys.readouterr().out, "a length makes no file"
     assert main([*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["plan"]["frames"] == 60
     assert main(["stitch", sources.video, sources.speech, "--dry-run"]) == 3
@@ -318,6 +330,7 @@ def test_tasks_over_the_command_line(env: Path, sources: Sources, capsys: pytest
         (["tasks"], {"LAST_FRAME_API_URL": "http://127.0.0.1:9"}, 4, "cannot be reached"),
         (["frame", "absent.mp4"], {}, 6, "absent.mp4: No such file"),
         (["frame", "VIDEO", "-o", "no/such/folder.jpg"], {}, 6, "there is no such folder"),
+        (["frame", "VIDEO", "-o", "."], {}, 6, "this is a folder; name a file in it"),
     ],
 )
 def test_exit_statuses(
