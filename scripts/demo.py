@@ -65,7 +65,6 @@ class RangeHandler(BaseHTTPRequestHandler):
     """Serves one file with Range, as any storage does."""
 
     path_to_serve: Path
-    bytes_sent = 0
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -198,9 +197,11 @@ def main() -> int:
     parser.add_argument("--video", help="a path or an http(s) URL; by default one is made")
     wanted = parser.parse_args().video
     work = ROOT / ".demo"
+    is_url = bool(wanted) and wanted.startswith(("http://", "https://"))
+    if wanted and not is_url and not Path(wanted).is_file():
+        parser.error(f"there is no file {wanted}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    is_url = bool(wanted) and wanted.startswith(("http://", "https://"))
     video = work / "video.mp4" if not wanted or is_url else Path(wanted).resolve()
     if not wanted:
         say(f"making a video of {FRAMES} frames with their numbers drawn in ...")
