@@ -311,7 +311,6 @@ class WebhookReply:
 
     status: int | None
     error: str | None
-    body_excerpt: str = ""
     retry_after_seconds: float | None = None
 
 

@@ -39,7 +39,7 @@ async def test_the_receiver_gets_the_signed_bytes(server: NastyServer, sender: H
     url = server.serve("/hook", b'{"ok": true}')
     now = int(time.time())
     reply = await sender.send(url + "?a=1", BODY, webhook_headers(SECRET, "5f1d.completed", now, BODY))
-    assert (reply.status, reply.error, reply.body_excerpt) == (200, None, '{"ok": true}')
+    assert (reply.status, reply.error) == (200, None)
     (seen,) = server.seen
     assert (seen.method, seen.target, seen.body) == ("POST", "/hook?a=1", BODY)
     assert seen.headers["content-type"] == "application/json"
@@ -86,13 +86,8 @@ async def test_retry_after_in_both_spellings(server: NastyServer, sender: HttpWe
         assert await asked(nonsense) is None
 
 
-async def test_at_most_a_kilobyte_of_the_answer_is_kept(server: NastyServer, sender: HttpWebhookSender) -> None:
-    reply = await sender.send(server.serve("/hook", b"\xff\x00\x1b[31m" * 100_000), BODY, {})
-    assert reply.status == 200
-    assert 0 < len(reply.body_excerpt.encode()) <= 1024
-    assert reply.body_excerpt.isprintable()
-    reply = await sender.send(server.serve("/endless", b"x", endless=True), BODY, {})
-    assert reply.status == 200 and len(reply.body_excerpt.encode()) <= 1024
+async def test_no_more_than_the_start_of_the_answer_is_read(server: NastyServer, sender: HttpWebhookSender) -> None:
+    assert (await sender.send(server.serve("/endless", b"x", endless=True), BODY, {})).status == 200
     assert server.bytes_sent < 10_000_000
 
 
@@ -101,7 +96,7 @@ async def test_a_dripping_or_broken_body_does_not_take_the_status_away(
 ) -> None:
     began = time.monotonic()
     dripped = await sender.send(server.serve("/drip", b"y" * 5000, drip_seconds=0.05), BODY, {})
-    assert dripped.status == 200 and dripped.body_excerpt.startswith("yyyy")
+    assert dripped.status == 200
     assert time.monotonic() - began < 15
     assert (await sender.send(server.serve("/cut", b"z" * 500, drop_after=[100]), BODY, {})).status == 200
 
