@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from shared.errors import InvalidRequest, LastFrameError, Overloaded, ProcessingFailed, ProcessingTimeout
+from shared.errors import InvalidRequest, LastFrameError, Overloaded, ProcessingFailed, ProcessingTimeout, Unavailable
 from shared.jobs.child import ChildPool
 from shared.jobs.context import JobContext, JobLimits
 from shared.ports import ObjectStore, SourceOpener
@@ -37,7 +37,7 @@ class PlannerSettings:
     """Attributes:
     scratch_root: where each plan gets a directory of its own.
     limits: of one plan.
-    most: plans at once; the next one is refused.
+    most: plans at once; the next one is refused. 0 makes none.
     """
 
     scratch_root: Path
@@ -71,8 +71,10 @@ class Planner:
             InvalidRequest: what the job would have failed with, by the same word.
             Overloaded: too many plans are being made.
             ProcessingTimeout: the sources were too slow.
-            Unavailable: no process could be had.
+            Unavailable: this process makes none, or no process could be had for it.
         """
+        if not self._settings.most:
+            raise Unavailable("Plans are switched off here; the operator has to set LASTFRAME_MAX_PLANS")
         if self._underway >= self._settings.most:
             raise Overloaded("Too many plans are being made at once", retry_after_seconds=RETRY_SECONDS)
         self._underway += 1

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     max_watches_per_key: int = Field(500, ge=0, description="event streams of one key at once, a process; 0: no limit")
     max_concurrent_tasks: int = Field(10, ge=1, le=1000, description="jobs at once; others wait")
     worker_slots: int = Field(0, ge=0, description="jobs at once in one worker process; 0: max_concurrent_tasks")
-    max_plans: int = Field(4, ge=0, description="plans of dry runs at once in one worker process")
+    max_plans: int = Field(4, ge=0, description="plans of dry runs at once in one worker process; 0: none")
     max_input_bytes: int = Field(500 * 1024 * 1024, ge=1, description="of one source or upload")
     max_duration_seconds: float = Field(600.0, gt=0, description="of one video")
     job_deadline_seconds: float = Field(900.0, gt=0, description="from a worker's claim to the job's end")

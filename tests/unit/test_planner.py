@@ -61,6 +61,14 @@ async def test_a_plan_gets_the_request_and_leaves_no_scratch(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_process_that_makes_no_plans_says_so(tmp_path: Path) -> None:
+    async def job(context: JobContext) -> dict[str, Any]:
+        raise AssertionError("no plan is to be made")
+
+    with pytest.raises(Unavailable, match="LASTFRAME_MAX_PLANS"):
+        await planner(job, tmp_path, most=0)(KIND, INPUTS, OPTIONS)
+
+
 @pytest.mark.parametrize(
     "error",
     [
