@@ -92,7 +92,12 @@ _WORDS: dict[str, Word] = {
         (),
         True,
     ),
-    "duration_too_long": Word("Longer than `LASTFRAME_MAX_DURATION_SECONDS`.", "Cut it, or raise the limit.", (), True),
+    "duration_too_long": Word(
+        "A video longer than `LASTFRAME_MAX_DURATION_SECONDS`, or a sound longer than [it may be](../limits.md#a-job).",
+        "Cut it, or raise the limit.",
+        (),
+        True,
+    ),
     "too_many_pixels": Word("The picture is larger than a decoder may hold.", "Scale it down.", (), True),
     "clips_differ": Word("`strategy` `copy`, and a clip is not like the others.", "Take `auto`.", (), True),
     "audio_sync_failed": Word(
