@@ -27,7 +27,8 @@ def _shown(default: Any) -> str:
     value = default.get_secret_value() if isinstance(default, SecretStr) else default
     if value in ("", None):
         return "–"
-    return code(f"{value:g}" if isinstance(value, float) else str(int(value) if isinstance(value, bool) else value))
+    text = f"{value:g}" if isinstance(value, float) else str(int(value) if isinstance(value, bool) else value)
+    return code(text.replace(",", ", "))  # a long list can be broken then; it is read with spaces as well
 
 
 def _description(name: str, description: str | None) -> str:
