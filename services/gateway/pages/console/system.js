@@ -49,11 +49,11 @@ function byMinute(tasks) {
   return counts;
 }
 
-function failures(tasks) {
+function failures(tasks, within) {
   const words = new Map();
   for (const { error } of tasks) if (error) words.set(error, (words.get(error) || 0) + 1);
   const sorted = [...words].sort(([, a], [, b]) => b - a);
-  return h("section", { class: "card" }, h("h2", {}, "Failures in the last hour"), sorted.length === 0 && h("p", { class: "hint" }, "None."),
+  return h("section", { class: "card" }, h("h2", {}, `Failures ${within}`), sorted.length === 0 && h("p", { class: "hint" }, "None."),
     h("dl", { class: "counts" }, sorted.map(([word, count]) => h("div", {}, h("dt", {}, word.replaceAll("_", " ")),
       h("dd", {}, s("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" }, s("rect", { width: (100 * count) / sorted[0][1], height: 10 })), String(count))))));
 }
@@ -90,6 +90,7 @@ export function systemView(main, _, signal) {
       for (const [name, value] of Object.entries(readings)) history[name] = [...history[name], value].slice(-KEPT);
       const percent = (value) => `${Math.round(value)} %`;
       const { completed, failed } = stats.tasks;
+      const within = recent.next_cursor ? `among the newest ${recent.tasks.length} tasks` : "in the last hour";  // one page is asked for
       const counts = byMinute(recent.tasks);
       const done = counts.reduce((sum, one) => sum + one.ok, 0);
       const made = recent.tasks.reduce((sum, { metadata = {} }) => sum + (metadata.output_file_size || metadata.output_audio_file_size || metadata.image_bytes || metadata.file_sizes?.full_video || 0), 0);
@@ -99,8 +100,8 @@ export function systemView(main, _, signal) {
       const tiles = [line("Waiting", waiting), line("Working", working, stats.queue.max_concurrent, (value) => `${value} of ${stats.queue.max_concurrent}`),
         line("GPU", history.gpu, 100, health.services.gpu === "unavailable" ? () => "none" : percent), line("Memory", history.memory, 100, percent)];
       replace(view, h("div", { class: "tiles" }, tiles),
-        bars("Throughput", counts, `${done} completed and ${counts.reduce((sum, one) => sum + one.failed, 0)} failed in the last hour, ${bytes(made)} made; ${completed} completed and ${failed} failed in all`),
-        h("div", { class: "lower" }, failures(recent.tasks), kinds(recent.tasks), parts(health, stats)));
+        bars("Throughput", counts, `${done} completed and ${counts.reduce((sum, one) => sum + one.failed, 0)} failed ${within}, ${bytes(made)} made; ${completed} completed and ${failed} failed in all`),
+        h("div", { class: "lower" }, failures(recent.tasks, within), kinds(recent.tasks), parts(health, stats)));
     } catch (error) {
       note.textContent = error.message;
     }
