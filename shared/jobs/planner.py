@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -112,8 +111,10 @@ class Planner:
 
 
 async def _clean_up(context: JobContext, scratch: Path) -> None:
-    with contextlib.suppress(Exception):
+    try:
         await context.close()
+    except Exception as error:  # the plan is made; only its scratch is left
+        log.warning("close_failed", task_id=context.task.task_id, exc_info=error)
     await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
 

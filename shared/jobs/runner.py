@@ -316,8 +316,10 @@ class Runner:
             bound.warning("settle_failed", reason=away.detail)
 
     async def _clean_up(self, run: _Run, context: JobContext, scratch: Path) -> None:
-        with contextlib.suppress(Exception):
+        try:
             await context.close()
+        except Exception as error:  # the task has ended as it has; its slot and scratch are given back all the same
+            log.warning("close_failed", task_id=run.task.task_id, exc_info=error)
         if not _was_empty(scratch):
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
         metrics.source_bytes.labels(run.task.kind).inc(context.bytes_fetched)

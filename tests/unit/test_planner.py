@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import structlog
 
 from shared.errors import (
     InvalidRequest,
@@ -67,6 +68,23 @@ async def test_a_process_that_makes_no_plans_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(Unavailable, match="LASTFRAME_MAX_PLANS"):
         await planner(job, tmp_path, most=0)(KIND, INPUTS, OPTIONS)
+
+
+async def test_what_breaks_while_it_is_cleaned_up_costs_no_plan_and_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def job(context: JobContext) -> dict[str, Any]:
+        (context.scratch / "spooled").write_bytes(b"x")
+        return {"frames": 30}
+
+    async def close(context: JobContext) -> None:
+        raise OSError("a source does not close")
+
+    monkeypatch.setattr(JobContext, "close", close)
+    with structlog.testing.capture_logs() as lines:
+        assert (await planner(job, tmp_path)(KIND, INPUTS, OPTIONS)).facts["frames"] == 30
+    assert [(line["event"], str(line["exc_info"])) for line in lines] == [("close_failed", "a source does not close")]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
