@@ -79,8 +79,7 @@ class Ledger:
         )
         stored = await self.store.insert(task, submission.idempotency())
         if stored.task_id == task.task_id:
-            await self._tell(self._offer(stored))
-            await self._tell(self.live.publish(stored))
+            await self._tell(self._announce(stored))
         return stored
 
     async def get(self, task_id: str, owner: str | None) -> Task:
@@ -226,9 +225,7 @@ class Ledger:
             if task.status.is_terminal:
                 await self._announce_end(task)
                 continue
-            if task.status is TaskStatus.PENDING:
-                await self._tell(self._offer(task))
-            await self._tell(self.live.publish(task))
+            await self._tell(self._announce(task) if task.status is TaskStatus.PENDING else self.live.publish(task))
 
     async def _announce_end(self, task: Task) -> None:
         metrics.tasks_finished.labels(task.kind, task.failure.word if task.failure else "").inc()
@@ -244,7 +241,6 @@ class Ledger:
         task = asyncio.create_task(news)
         self._telling.add(task)
         task.add_done_callback(self._told)
-        await asyncio.sleep(0)
         while len(self._telling) > MOST_TELLING:
             await asyncio.wait(self._telling, return_when=asyncio.FIRST_COMPLETED)
 
@@ -252,6 +248,11 @@ class Ledger:
         self._telling.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("telling_failed", exc_info=error)
+
+    async def _announce(self, task: Task) -> None:
+        """The queue first: a worker waits for it."""
+        await self._offer(task)
+        await self.live.publish(task)
 
     async def _offer(self, task: Task, delay_seconds: float = 0.0) -> None:
         try:
