@@ -167,6 +167,15 @@ def only(container: InputContainer, wanted: Sequence[Any]) -> None:
         stream.discard = Discard.default if stream.index in indexes else Discard.all
 
 
+def packets_to_damage(packets: Iterator[Any]) -> Iterator[Any]:
+    """All packets up to where the demuxer finds nothing more that it understands (tags behind WavPack, a file that
+    broke off): there FFmpeg's own tools take a medium to end, too."""
+    try:
+        yield from packets
+    except av.error.InvalidDataError:
+        return
+
+
 def describe_streams(container: InputContainer) -> str:
     """What is inside, for a sentence: `audio aac, 3 × attached picture mjpeg`; `nothing` for no stream."""
     names: Counter[str] = Counter()

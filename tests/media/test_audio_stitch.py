@@ -166,6 +166,18 @@ def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> No
     assert np.array_equal(samples, sound)
 
 
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX\xd0\x07\x00\x00" + bytes(120), bytes(3000)])
+def test_what_stands_behind_the_sound_does_not_spoil_it(tmp_path: Path, context: StepContext, behind: bytes) -> None:
+    """WavPack's demuxer ends in an error at a tag, where others just end."""
+    tone = sine(330, 1.5, RATE)
+    path = write_sound(tmp_path / "a.wv", tone, RATE, "wavpack", "s16p")
+    path.write_bytes(path.read_bytes() + behind)
+    _, joined = stitch(context, [path], [{"source": 0}], output_format="wav")
+    samples, _ = decode(joined)
+    assert samples.shape == tone.shape
+    assert np.abs(samples - tone).max() <= 0.6 / 32768
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from services.audio.stitch_audio import stitch_audio
 from services.probe.length import MediaLength, measure
 from shared.errors import SourceUnavailable, UnsupportedMedia
 from shared.media import tail_seek
@@ -258,6 +259,97 @@ def test_a_tagged_mp3_that_was_cut_is_as_long_as_what_is_left(tmp_path: Path) ->
     found = length_of(path, tmp_path)
     assert found.media_duration == pytest.approx(decoded_seconds(path), abs=0.03)
     assert found.container_duration == pytest.approx(SECONDS_44100, abs=0.001)
+
+
+def test_an_ogg_whose_packets_differ_in_length_loses_none(tmp_path: Path) -> None:
+    """libvorbis begins with short blocks; what its silent first one lasts is not what the average one does."""
+    path, presented = tmp_path / "varied.ogg", 0
+    with av.open(str(media_file("crystal.webm").path)) as source, av.open(str(path), "w") as output:
+        stream = source.streams.audio[0]
+        copy = output.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            samples = sum(frame.samples for frame in packet.decode())
+            if packet.size:
+                packet.stream, packet.time_base = copy, Fraction(1, stream.rate)
+                packet.pts = packet.dts = presented
+                packet.duration = samples
+                output.mux(packet)
+            presented += samples
+    assert length_of(path, tmp_path).media_duration == pytest.approx(presented / 44_100, abs=0.0006)
+
+
+def test_an_ogg_that_ends_before_its_last_packet_lasts_no_day(tmp_path: Path) -> None:
+    """What is left of the last packet is then below zero, and libavformat has 32 bits without a sign for it."""
+    path = tmp_path / "early.ogg"
+    with av.open(str(media_file("crystal.webm").path)) as source, av.open(str(path), "w") as output:
+        copy = output.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = copy
+                output.mux(packet)
+    with av.open(str(path)) as container:
+        assert any((packet.duration or 0) > 1 << 31 for packet in container.demux(audio=0))
+    assert length_of(path, tmp_path).media_duration == pytest.approx(decoded_seconds(path), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec"),
+    [("a.flac", "flac", "flac"), ("a.wma", "asf", "wmav2"), ("a.wv", "wv", "wavpack")],
+)
+@pytest.mark.parametrize("share", [0.55, 0.9])
+def test_a_sound_that_broke_off_is_as_long_as_what_decodes(
+    name: str, container: str, codec: str, share: float, tmp_path: Path
+) -> None:
+    path = write_audio(tmp_path / name, container, codec, samples=10 * 44_100)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    context = StepContext(tmp_path)
+    source = FileSource(path, label="audio_urls[0]")
+    joined = stitch_audio(context, [source], [{"source": 0}], output_format="wav")
+    assert 10 * share - 1 < joined.output_audio_duration < 10
+    assert length_of(path, tmp_path).media_duration == pytest.approx(joined.output_audio_duration, abs=0.0006)
+
+
+_APE_TAG = b"APETAGEX\xd0\x07\x00\x00" + bytes(120)
+
+
+@pytest.mark.parametrize("behind", [b"TAG" + bytes(125), _APE_TAG, b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)])
+@pytest.mark.parametrize(
+    ("name", "container", "codec", "more"),
+    [
+        ("a.mp3", "mp3", "libmp3lame", {"options": {"write_xing": "0"}}),
+        ("a.wv", "wv", "wavpack", {}),
+        ("a.flac", "flac", "flac", {}),
+    ],
+)
+def test_a_tag_behind_the_sound_adds_nothing(
+    name: str, container: str, codec: str, more: dict[str, Any], behind: bytes, tmp_path: Path
+) -> None:
+    path = write_audio(tmp_path / name, container, codec, **more)
+    alone = length_of(path, tmp_path).media_duration
+    path.write_bytes(path.read_bytes() + behind)
+    assert length_of(path, tmp_path).media_duration == alone
+
+
+def test_padding_of_adpcm_is_not_counted(tmp_path: Path) -> None:
+    path = write_audio(tmp_path / "padded.wav", "wav", "adpcm_ms")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"fact") + 8
+    coded = int.from_bytes(data[at : at + 4], "little")
+    data[at : at + 4] = (coded - 700).to_bytes(4, "little")  # as SoX does: the samples that went in
+    path.write_bytes(data)
+    joined = stitch_audio(
+        StepContext(tmp_path), [FileSource(path, label="a")], [{"source": 0}], output_format="wav"
+    ).output_audio_duration
+    assert length_of(path, tmp_path).media_duration == pytest.approx(joined, abs=0.0006)
+    assert joined == pytest.approx((coded - 700) / 44_100, abs=0.0001)
+
+
+def test_flac_files_glued_together_are_as_long_as_both(tmp_path: Path) -> None:
+    parts = [write_audio(tmp_path / f"{n}.flac", "flac", "flac", samples=n) for n in (50_000, 80_001)]
+    glued = tmp_path / "glued.flac"
+    glued.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert length_of(glued, tmp_path).media_duration == pytest.approx(130_001 / 44_100, abs=0.0006)
 
 
 def test_an_id3_tag_in_front_changes_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,10 @@ from av.stream import Stream
 _RESTART_SECONDS: Final = 1
 """A step back by more than this is a new timeline (chained Ogg, glued TS), not picture reordering."""
 
+_BELOW_ZERO: Final = (1 << 32) - (1 << 20)
+"""An Ogg's last packet lasts to the end that its page tells. Where that lies in front of the packet, libavformat has
+only 32 bits without a sign for it."""
+
 
 @dataclass
 class Span:
@@ -70,6 +74,8 @@ class _StreamMeter:
 
     def add(self, packet: Any) -> None:
         duration: int = packet.duration or 0
+        if self.sample_rate and duration >= _BELOW_ZERO:
+            duration -= 1 << 32
         self.packets += 1
         self.durations[duration] += 1
         if self.sample_rate and packet.has_sidedata("skip_samples"):

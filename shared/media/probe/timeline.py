@@ -2,11 +2,11 @@
 
 Three ways, cheapest first:
 
-- `container`: the header is exact by construction (PCM sizes, FLAC's total, a LAME-tagged mp3, the sample tables of an
-  unfragmented mp4). Only the header is read.
+- `container`: the header is exact by construction (PCM sizes, FLAC's total if the last frame ends there, a LAME-tagged
+  mp3, the sample tables of an unfragmented mp4). Only the header is read, and FLAC's end.
 - `packets`: the header rounds, estimates or is silent. Timestamps of the first and last packets are read where the
   container can seek by time or byte, of all packets where it cannot.
-- `decode`: packets carry neither time nor duration. Frames are decoded and counted.
+- `decode`: packets carry neither time nor duration, or may be parts. Frames are decoded and counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from shared.media.byte_file import ByteFile
-from shared.media.container import only, open_container
+from shared.media.container import only, open_container, packets_to_damage
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
 from shared.media.probe.sample_table import sample_table_spans
@@ -37,18 +37,18 @@ MOV: Final = "mov,mp4,m4a,3gp,3g2,mj2"
 MATROSKA: Final = "matroska,webm"
 _HAS_ZERO: Final = frozenset({MOV, MATROSKA, "avi"})
 """Timelines that begin at zero, whatever the first packet says; elsewhere the earliest PTS is the beginning."""
-_COUNTED_IN_HEADER: Final = frozenset({"flac", "caf"})
+_COUNTED_IN_HEADER: Final = frozenset({"caf"})
 _PCM_CONTAINERS: Final = frozenset({"wav", "w64", "aiff", "au"})
 _SEEKS_BY_TIME: Final = frozenset({MATROSKA, MOV, "ogg", "avi"})
 _SEEKS_BY_BYTE: Final = SEEKS_BY_BYTE | {"mpegts", "asf"}
-_WITHOUT_TIMESTAMPS: Final = frozenset(
-    {"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mlp", "amr", "amrnb", "amrwb", "ogg"}
-)
-"""Audio streams whose packets are simply counted; Ogg is read whole only when it is chained."""
+_WITHOUT_TIMESTAMPS: Final = frozenset({"mp3", "aac", "ac3", "eac3", "dts", "truehd", "mlp", "amr", "amrnb", "amrwb"})
+"""Audio streams whose packets are simply counted."""
 _MUTE_AT_FIRST: Final = ("wma", "vorbis")
 """Their decoders need two packets for the first sound: the first packet's time is not presented."""
 _TAIL_MICROSECONDS: Final = 3_000_000
 _TAIL_BYTES: Final = 2 * 1024 * 1024
+_FLAC_TAIL_BYTES: Final = 64 * 1024
+"""More than two frames of CD sound."""
 _SMALL_BYTES: Final = 1024 * 1024
 """Below this, reading everything is no dearer than seeking."""
 _MOST_HEAD_PACKETS: Final = 500
@@ -93,8 +93,7 @@ def measure_timeline(
         stream = streams[0]
         length = _seconds(stream.duration, stream.time_base)
         return Timeline(length, "container", {stream.index: Span(start=Fraction(0), end=length)})
-    if not is_video and _codec_name(streams[0]).startswith("wma"):
-        # The decoder swallows a frame at either end, and the container does not say which.
+    if not is_video and _only_decoding_tells(container, streams[0]):
         return _by_decoding(file, streams)
     sound = None if is_video else first_sound(streams[0], container.demux(streams[0]))
     starts = _late_starts(file, container, streams) if is_video else {}
@@ -131,7 +130,7 @@ def foresee_method(file: HollowFile, container: InputContainer, streams: list[St
     is_video = any(stream.type == "video" for stream in streams)
     if not streams or file.is_hollow or (not is_video and _is_exact(file, container, streams[0])):
         return "container", 0
-    if not is_video and _codec_name(streams[0]).startswith("wma"):
+    if not is_video and _only_decoding_tells(container, streams[0]):
         return "decode", file.size_bytes
     return "packets", 2 * _TAIL_BYTES if _can_skip_the_middle(file, container) else file.size_bytes
 
@@ -143,6 +142,8 @@ def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
         return False
     if name == "mp3":
         return counts_its_frames(file)
+    if name == "flac":
+        return _ends_as_declared(file, container, stream)
     if name in _COUNTED_IN_HEADER:
         return True
     codec = stream.codec_context
@@ -154,6 +155,26 @@ def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
     frame_bytes = Fraction(first.size) / (first.duration * first.time_base * codec.sample_rate)
     samples = stream.duration * stream.time_base * codec.sample_rate
     return bool(first.pos + samples * frame_bytes <= file.size_bytes + frame_bytes)
+
+
+def _only_decoding_tells(container: InputContainer, stream: Stream) -> bool:
+    """Of sounds whose header is not exact: WMA, whose decoder swallows a frame at either end and whose container does
+    not say which; FLAC with a wrong total, whose last frame may be a part of one."""
+    return _codec_name(stream).startswith("wma") or (container.format.name == "flac" and bool(stream.duration))
+
+
+def _ends_as_declared(file: ByteFile, container: InputContainer, stream: Any) -> bool:
+    """Whether the last FLAC frame ends with the sample that the header calls the last: not in a file that broke off,
+    nor in one of several glued together."""
+    for tail_bytes in (_FLAC_TAIL_BYTES, _TAIL_BYTES):
+        container.seek(max(0, file.size_bytes - tail_bytes), unsupported_byte_offset=True)
+        meter = SpanMeter([stream])
+        meter.add_all(packets_to_damage(container.demux(stream)))
+        end = meter.spans()[stream.index].end
+        if end is not None:
+            break
+    container.seek(0)
+    return end == stream.duration * stream.time_base
 
 
 def _by_tail(
@@ -185,7 +206,8 @@ def _by_tail(
     except av.error.FFmpegError:
         return None
     meter = SpanMeter(streams)
-    meter.add_all(container.demux(*streams))
+    packets = packets_to_damage(container.demux(*streams))
+    meter.add_all(filter(_is_mpeg_frame, packets) if name == "mp3" else packets)
     tail = meter.spans()
     if any(span.end is None for span in tail.values()):
         return None
@@ -231,17 +253,29 @@ def _by_all_packets(
         name = container.format.name
         chosen = [container.streams[index] for index in indexes]
         meter = SpanMeter(chosen, {indexes[0]: sound.frame_samples} if sound else None)
-        meter.add_all(_reporting(container.demux(*chosen), file, progress))
-    spans = _begun(meter.spans(), starts)
+        packets = packets_to_damage(container.demux(*chosen))
+        if name == "mp3":
+            packets = filter(_is_mpeg_frame, packets)
+        meter.add_all(_reporting(packets, file, progress))
+        spans = _begun(meter.spans(), starts)
+        if name == "wav" and _codec_name(chosen[0]).startswith("adpcm"):
+            _without_padding(spans[indexes[0]], chosen[0])
     duration = _audio_duration(name, spans[indexes[0]], sound) if sound else _duration(name, True, spans)
     if duration:
         return Timeline(duration, "packets", spans)
     return _by_decoding(file, streams)
 
 
+def _without_padding(span: Span, stream: Any) -> None:
+    """End the last block of ADPCM where the `fact` chunk says that the sound does."""
+    declared = _seconds(stream.duration, stream.time_base)
+    if declared is not None and span.end is not None and 0 < span.end - declared < span.last_duration:
+        span.end = declared
+
+
 def _audio_duration(name: str, span: Span, sound: FirstSound) -> Fraction | None:
     mute = span.counted / span.packets * sound.mute_packets if span.packets else Fraction(0)
-    if name in _WITHOUT_TIMESTAMPS or span.undated == span.packets:
+    if name in _WITHOUT_TIMESTAMPS or span.undated == span.packets or (name == "ogg" and span.closed):
         return span.counted - mute
     if not span.closed and sound.start_seconds is not None and span.end is not None:
         return span.end - sound.start_seconds
@@ -267,15 +301,27 @@ def _by_decoding(file: ByteFile, streams: list[Stream]) -> Timeline:
     totals = dict.fromkeys(indexes, Fraction(0))
     with open_container(file) as container:
         chosen: list[Any] = [container.streams[index] for index in indexes]
-        for packet in container.demux(*chosen):
+        for packet in packets_to_damage(container.demux(*chosen)):
             stream: Any = packet.stream
-            for frame in packet.decode():
+            for frame in _decoded(packet):
                 if isinstance(frame, AudioFrame):
                     totals[stream.index] += Fraction(frame.samples, frame.sample_rate)
                 elif isinstance(frame, VideoFrame):
                     totals[stream.index] += 1 / Fraction(stream.average_rate or stream.guessed_rate or 25)
     spans = {index: Span(start=Fraction(0), end=total) for index, total in totals.items()}
     return Timeline(max(totals.values()) or None, "decode", spans)
+
+
+def _is_mpeg_frame(packet: Any) -> bool:
+    """Whether it begins with a sync word (ISO 11172-3 2.4.1.3): tags behind an mp3 or between two come as packets."""
+    return not packet.size or (bytes(memoryview(packet)[:2]) >= b"\xff\xe0")
+
+
+def _decoded(packet: Any) -> list[Any]:
+    try:
+        return list(packet.decode())
+    except av.error.InvalidDataError:
+        return []  # a damaged packet, as the last one of a file that broke off
 
 
 def _codec_name(stream: Any) -> str:
