@@ -174,7 +174,7 @@ def _ends_as_declared(file: ByteFile, container: InputContainer, stream: Any) ->
         if end is not None:
             break
     container.seek(0)
-    return end == stream.duration * stream.time_base
+    return bool(end == stream.duration * stream.time_base)
 
 
 def _by_tail(
