@@ -196,6 +196,11 @@ def _raise_unsupported(error: Exception, file: ByteFile | None, label: str) -> N
     found = describe_bytes(file.bytes_at(0, 4096)) if file is not None else None
     if found is None and file is not None and has_lost_its_index(file):
         raise UnsupportedMedia("the file is cut off: its index (moov) is missing", input_name=label) from error
+    if found is None and isinstance(error, av.error.PatchWelcomeError):
+        raise UnsupportedMedia(
+            "the file does what cannot be read here, such as another number of channels from its middle on",
+            input_name=label,
+        ) from error
     if found is None:
         raise UnsupportedMedia("the file is damaged or in a format that cannot be read", input_name=label) from error
     raise UnsupportedMedia(f"this is not a video or audio file; it looks like {found}", input_name=label) from error

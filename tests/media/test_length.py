@@ -253,6 +253,14 @@ def test_a_chained_ogg_is_as_long_as_all_its_links(codec: str, tmp_path: Path) -
     assert length_of(chained, tmp_path).media_duration == pytest.approx(decoded_seconds(chained), abs=0.001)
 
 
+def test_an_ogg_that_goes_on_with_other_channels_says_so(tmp_path: Path) -> None:
+    links = [write_audio(tmp_path / f"{n}.ogg", "ogg", "libopus", rate=48_000, channels=n) for n in (2, 1)]
+    chained = tmp_path / "chained.ogg"
+    chained.write_bytes(b"".join(link.read_bytes() for link in links))
+    with pytest.raises(UnsupportedMedia, match="another number of channels"):
+        length_of(chained, tmp_path)
+
+
 def test_a_tagged_mp3_that_was_cut_is_as_long_as_what_is_left(tmp_path: Path) -> None:
     path = write_audio(tmp_path / "cut.mp3", "mp3", "libmp3lame")
     path.write_bytes(path.read_bytes()[:20_000])
