@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -151,8 +153,6 @@ def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> No
     sound = np.zeros((6, 4800), np.float32)
     sound[3] = 3 / 8388608  # three steps of 24 bits, on the LFE
     packed = (np.ascontiguousarray(sound.T).reshape(1, -1) * 8388608).astype(np.int32) << 8
-    import av
-
     with av.open(str(tmp_path / "deep.wav"), "w") as output:
         stream = output.add_stream("pcm_s24le", rate=RATE, layout="5.1")
         stream.codec_context.format = "s32"
@@ -164,6 +164,34 @@ def test_24_bit_and_surround_survive(tmp_path: Path, context: StepContext) -> No
     samples, _ = decode(path)
     assert result.output_channels == 6
     assert np.array_equal(samples, sound)
+
+
+@pytest.mark.parametrize("codec", ["libopus", "vorbis"])
+def test_the_links_of_a_chained_ogg_sound_as_they_do_alone(tmp_path: Path, context: StepContext, codec: str) -> None:
+    """As speech services stream it: files glued together. A decoder that goes on from the link before garbles 0.2 s."""
+    voice, rate = decode(media_file("jfk.flac").path)
+    links = []
+    for number in range(2):
+        links.append(tmp_path / f"{number}.ogg")
+        with av.open(str(links[-1]), "w", format="ogg") as output:
+            options = {"application": "voip"} if codec == "libopus" else {"strict": "-2"}
+            stream = output.add_stream(
+                codec, rate=rate if codec == "vorbis" else RATE, layout="stereo", options=options
+            )
+            if codec == "libopus":
+                stream.bit_rate = 10_000
+            part = np.ascontiguousarray(voice[:, (1 + number) * 48_000 : (2 + number) * 48_000])
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    chained = tmp_path / "chained.ogg"
+    chained.write_bytes(b"".join(link.read_bytes() for link in links))
+    _, path = stitch(context, [chained], [{"source": 0}], output_format="wav", declick=False)
+    samples, _ = decode(path)
+    alone = np.concatenate([decode(link)[0] for link in links], axis=1)
+    assert samples.shape == alone.shape
+    assert np.abs(samples - np.clip(alone, -1, 1)).max() < 0.002
 
 
 @pytest.mark.parametrize("behind", [b"TAG" + bytes(125), b"APETAGEX\xd0\x07\x00\x00" + bytes(120), bytes(3000)])

@@ -219,6 +219,8 @@ class _Timeline:
         held: AudioFrame | None = None
         held_pts: int | None = None
         for packet in packets_to_damage(self._container.demux(self._stream)):
+            if held is not None and self._format == "ogg" and _begins_a_link(packet):
+                self._stream.codec_context.flush_buffers()  # or its decoder would go on from the link before
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
@@ -246,6 +248,14 @@ class _Timeline:
         else:
             return None
         return keep if 0 < keep < last.samples else None
+
+
+def _begins_a_link(packet: Any) -> bool:
+    """Whether another logical Ogg stream begins here (RFC 3533 section 4: files glued together): libavformat gives its
+    first packet the new headers of Vorbis, or the pre-skip of Opus."""
+    if packet.has_sidedata("new_extradata"):
+        return True
+    return bool(packet.has_sidedata("skip_samples")) and bytes(packet.get_sidedata("skip_samples"))[:4] != bytes(4)
 
 
 def _at_rate(runs: Iterator[_Run], sample_rate: int, channels: int) -> Iterator[Block]:
