@@ -17,10 +17,11 @@ def events_key(task_id: str) -> str:
 
 PUBLISH = """
 -- KEYS: the task's hash, its events, the active set.  ARGV: id, status, updated_at, seconds to keep, fields ...
--- A late word never undoes a newer one: an end is final, and updated_at only grows.
+-- A late word never undoes a newer one: an end is final, updated_at only grows, and a task waits before it runs.
 local status, updated = unpack(redis.call('HMGET', KEYS[1], 'status', 'updated_at'))
 local ends = {completed = true, failed = true}
-if status and ((ends[status] and not ends[ARGV[2]]) or (updated and updated > ARGV[3])) then
+local late = updated and (updated > ARGV[3] or (updated == ARGV[3] and ARGV[2] == 'pending'))
+if status and ((ends[status] and not ends[ARGV[2]]) or late) then
   return 0
 end
 redis.call('DEL', KEYS[1])

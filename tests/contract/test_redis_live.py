@@ -104,6 +104,10 @@ async def test_late_words_do_not_undo_newer_ones(live: RedisLive, cli: Client) -
     await live.publish(later(retried, TaskStatus.PENDING, 2))
     await live.publish(later(retried, TaskStatus.PROCESSING, 1))
     assert await cli.hget(f"task:{retried.task_id}", "status") == "pending"
+    quick = new()
+    await live.publish(later(quick, TaskStatus.PROCESSING, 0))  # begun in the millisecond in which it came
+    await live.publish(quick)
+    assert await cli.smembers("active_tasks") == {quick.task_id}
 
 
 async def test_a_watcher_of_another_process_is_woken_at_once(live: RedisLive, server: Redis) -> None:
