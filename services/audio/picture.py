@@ -15,12 +15,13 @@ from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import ByteFile
-from shared.media.container import first_video_stream, only, open_container
+from shared.media.container import first_video_stream, only, open_container, packets_of
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.picture import Orientation
 from shared.media.probe.sparse_file import sparse_file
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
+from shared.media.tail import has_guessed_times, stored_rate
 
 _MP4_CODECS: Final = ("h264", "hevc", "av1", "vp9", "vvc", "mpeg4", "mpeg2video", "mpeg1video")
 """What MP4 has a registered sample entry for and players take from it (mp4ra.org)."""
@@ -86,15 +87,13 @@ def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool 
         sizes: list[int] = []
         times = [
             (packet.pts, packet.dts, packet.duration or 0, packet.is_discard)
-            for packet in _counted(container.demux(stream), sizes)
+            for packet in _counted(packets_of(container, stream), sizes)
         ]
         pixels = stream.codec_context.width * stream.codec_context.height
         codec = stream.codec_context.codec.canonical_name
-        # AVI keeps no PTS; libavformat's guess for pictures that are stored out of order is the stored order.
-        guessed = container.format.name == "avi" and stream.codec_context.has_b_frames
-    if guessed and all(
-        pts is None or earlier is None or pts > earlier for (earlier, *_), (pts, *_) in itertools.pairwise(times)
-    ):
+        guessed = has_guessed_times(container, stream, [pts for pts, *_ in times])
+    if guessed:
+        rate = stored_rate([dts for _, dts, *_ in times], base) or rate
         times = [(None, dts, duration, hidden) for _, dts, duration, hidden in times]
     shown = sorted((pts, duration) for pts, _, duration, hidden in times if pts is not None and not hidden)
     obstacle = "" if codec in _MP4_CODECS else f"MP4 does not carry {codec}"
@@ -144,7 +143,7 @@ def picture_packets(
 def _copied(
     container: InputContainer, stream: VideoStream, copy: VideoStream, picture: Picture
 ) -> Iterator[Packet[Any]]:
-    packets = (packet for packet in container.demux(stream) if packet.size)
+    packets = (packet for packet in packets_of(container, stream) if packet.size)
     for packet, decode in zip(packets, picture.decode_ticks, strict=True):
         assert packet.pts is not None
         packet.stream = copy
@@ -190,7 +189,6 @@ def _encoded(
 ) -> Iterator[Packet[Any]]:
     assert encoder.time_base is not None
     stream.thread_type = "AUTO"
-    rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
     timed = bool(picture.decode_ticks)
     shown = -1
     upright: _Upright | None = None
@@ -198,7 +196,7 @@ def _encoded(
         if timed and frame.pts is not None and frame.time_base:
             seconds = frame.pts * Fraction(frame.time_base) - picture.start_seconds
         else:
-            seconds = index / rate
+            seconds = index * picture.duration_seconds / picture.frames
         ticks = round(seconds / encoder.time_base)
         if ticks <= shown:
             continue  # before the picture's start, or two at one instant
@@ -247,7 +245,7 @@ class _Upright:
 
 
 def _frames(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         try:
             yield from packet.decode()
         except av.error.FFmpegError:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, NoReturn
 
 import av
 import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
@@ -48,7 +49,7 @@ OPTIONS: Final = {
     "analyzeduration": "10000000",
 }
 
-_STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000"})
+_STILL_CODECS: Final = frozenset({"mjpeg", "png", "bmp", "gif", "tiff", "webp", "jpeg2000", "av1", "hevc"})
 
 _SMALLEST_HELD_BYTES: Final = 128 * 1024
 """libavformat skips less than its 32 KiB read-ahead by reading, so a small range must stay readable."""
@@ -129,7 +130,8 @@ def media_errors(source: ByteSource | ByteFile) -> Iterator[None]:
 def video_streams(container: InputContainer) -> list[VideoStream]:
     """The real video streams in file order: cover art and posters are not videos, declared as such or not.
 
-    Some cameras and editors store a thumbnail as a track of one still picture in front of the film.
+    Some cameras and editors store a thumbnail as a track of one still picture in front of the film, and an animated
+    AVIF or HEIF begins with its primary item, a still.
     """
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     moving = [s for s in streams if not _is_still(s)]
@@ -137,7 +139,11 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 
 
 def _is_still(stream: VideoStream) -> bool:
-    return stream.frames == 1 and stream.codec_context is not None and stream.codec_context.name in _STILL_CODECS
+    return (
+        stream.frames == 1
+        and stream.codec_context is not None
+        and stream.codec_context.codec.canonical_name in _STILL_CODECS
+    )
 
 
 def first_video_stream(container: InputContainer) -> VideoStream:
@@ -174,6 +180,16 @@ def packets_to_damage(packets: Iterator[Any]) -> Iterator[Any]:
         yield from packets
     except av.error.InvalidDataError:
         return
+
+
+def packets_of(container: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
+    """The streams' packets from where the container stands, then one empty packet a stream to flush its decoder.
+
+    A file may bring a stream that its header does not announce: script data of FLV, a transport stream's new program.
+    PyAV skips its packets, but fails on it when all is read and it makes the flushing packets.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
 
 
 def describe_streams(container: InputContainer) -> str:

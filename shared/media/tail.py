@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, takewhile
+from fractions import Fraction
+from itertools import chain, pairwise, takewhile
 from typing import Final
 
 import av
@@ -15,6 +16,8 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
+
+from shared.media.container import packets_of
 
 _GROUPS_KEPT: Final = 2
 _MOST_BYTES_KEPT: Final = 192 * 1024 * 1024
@@ -39,12 +42,14 @@ class Tail:
         incomplete: how many packets at the very end are cut off.
         unbounded: the groups are too large to be held in memory.
         is_whole: the packets are all that the stream has.
+        counted_ticks: the lengths of all the stream's packets together; None where not all were read.
     """
 
     packets: list[Packet[VideoStream]] = field(default_factory=list)
     incomplete: int = 0
     unbounded: bool = False
     is_whole: bool = False
+    counted_ticks: int | None = None
 
     @property
     def last_group_start(self) -> int:
@@ -60,15 +65,18 @@ class Tail:
     def last_decoding_time(self) -> int | None:
         """The greatest DTS: where the container has no presentation times, the last picture's turn.
 
-        None where some packets have no DTS either.
+        Where no packet has any time (elementary streams), by the lengths of those before. None where some have a DTS
+        and some have none.
         """
         times = [packet.dts for packet in self.packets if packet.dts is not None]
+        if self.counted_ticks and not times and all(packet.pts is None for packet in self.packets):
+            return self.counted_ticks - (self.packets[-1].duration or 0)
         return max(times) if times and len(times) == len(self.packets) else None
 
 
 def media_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
     """The stream's packets from where the container stands, without the flush packet that ends the demuxing."""
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         if packet.size > 0:
             yield packet
 
@@ -83,7 +91,9 @@ def read_tail(container: InputContainer, stream: VideoStream, *, from_start: boo
     starts: list[int] = []
     kept_bytes = 0
     is_whole = from_start
+    counted_ticks = 0
     for packet in media_packets(container, stream):
+        counted_ticks += packet.duration or 0
         is_whole = is_whole and (packet.is_keyframe or bool(starts))
         if packet.is_keyframe:
             starts.append(len(packets))
@@ -98,7 +108,7 @@ def read_tail(container: InputContainer, stream: VideoStream, *, from_start: boo
             kept_bytes += packet.size
         if kept_bytes > _MOST_BYTES_KEPT:
             return Tail(unbounded=True)
-    tail = Tail(packets, is_whole=is_whole)
+    tail = Tail(packets, is_whole=is_whole, counted_ticks=counted_ticks if from_start else None)
     tail.incomplete = sum(1 for _ in takewhile(lambda packet: packet.is_corrupt, reversed(packets)))
     return tail
 
@@ -106,6 +116,34 @@ def read_tail(container: InputContainer, stream: VideoStream, *, from_start: boo
 def shows_in_stored_order(container: InputContainer) -> bool:
     """Whether this container has no presentation times: AVI. libavformat's own are guesses there."""
     return container.format.name == "avi"
+
+
+def has_guessed_times(container: InputContainer, stream: VideoStream, pts: Sequence[int | None]) -> bool:
+    """Whether pictures that are stored out of order were given times in stored order: libavformat's guess in AVI.
+
+    Args:
+        pts: of all packets, in stored order.
+    """
+    return (
+        shows_in_stored_order(container)
+        and bool(stream.codec_context.has_b_frames)
+        and all(pts is None or earlier is None or pts > earlier for earlier, pts in pairwise(pts))
+    )
+
+
+def stored_rate(dts: Sequence[int | None], time_base: Fraction | None) -> Fraction | None:
+    """Pictures a second by when they are decoded: an AVI may tell twice its rate and leave every second place empty.
+
+    Args:
+        dts: of all packets, in stored order.
+
+    Returns:
+        None where the times do not tell.
+    """
+    given = [time for time in dts if time is not None]
+    if time_base is None or len(given) < 2 or given[-1] <= given[0]:
+        return None
+    return (len(given) - 1) / ((given[-1] - given[0]) * time_base)
 
 
 def has_presentation_times(container: InputContainer, packets: list[Packet[VideoStream]]) -> bool:

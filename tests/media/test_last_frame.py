@@ -328,6 +328,41 @@ def test_an_undeclared_thumbnail_track_is_not_a_video(still_first: bool, tmp_pat
     assert (result.codec, result.frame_index) == ("mpeg4", 11)
 
 
+def test_an_animated_avif_is_no_still(tmp_path: Path) -> None:
+    """Its primary item, one picture, is listed in front of its track."""
+    data = make(Clip("avif", "avif", "libsvtav1", frames=10, options={"preset": "12"}), tmp_path)
+    with av.open(io.BytesIO(data)) as container:
+        still, moving = container.streams.video
+        assert (still.frames, moving.frames) == (1, 10)
+        *_, last = container.decode(moving)
+    result, _ = found(data)
+    assert digest(result.frame) == digest(last)
+    assert (result.frame_index, result.pts_seconds) == (9, pytest.approx(9 / 25))
+
+
+def test_a_stream_that_its_header_does_not_announce_is_passed_over(tmp_path: Path) -> None:
+    """Tools append FLV script tags, for which libavformat makes a stream when it meets them."""
+    clip = make(Clip("flv", "flv", "libx264", options=H264, audio="aac", audio_seconds=2.4), tmp_path)
+    script = b"\x02\x00\x0conLastSecond\x08\x00\x00\x00\x00\x00\x00\x09"
+    tag = b"\x12" + len(script).to_bytes(3, "big") + (2400).to_bytes(3, "big") + bytes(4) + script
+    data = clip + tag + len(tag).to_bytes(4, "big")
+    *_, (_, last) = all_frames(clip)
+    for _ in range(20):  # what PyAV finds behind its own list of streams differs from time to time
+        result, _ = found(data)
+        assert digest(result.frame) == last
+        assert not result.warnings
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "options"), [("h264", "libx264", H264), ("hevc", "libx265", hevc(keyint="15"))]
+)
+def test_an_elementary_stream_lasts_as_long_as_its_pictures(
+    container: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    result, _ = found(make(Clip("raw", container, codec, options=options), tmp_path))
+    assert (result.pts_seconds, result.end_seconds) == (pytest.approx(59 / 25), pytest.approx(60 / 25))
+
+
 def test_pictures_with_exif_are_shown(tmp_path: Path) -> None:
     """FFmpeg attaches EXIF to a picture as a kind of side data that PyAV has no name for."""
     data = make(Clip("", "mov", "tiff", "rgb24", frames=5), tmp_path)

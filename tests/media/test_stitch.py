@@ -242,6 +242,23 @@ def test_start_offsets_and_sound_that_begins_apart_from_its_picture(bench: Bench
     check_sync(seen, paths, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
 
 
+def test_reordered_pictures_in_avi_keep_their_order_and_their_sound(bench: Bench) -> None:
+    """AVI has no presentation times; libavformat then calls the order of storage that of display."""
+    mp4 = bench.clip()
+    avi = mp4.with_suffix(".avi")
+    stored_order = "setts=pts=DTS-STARTDTS:dts=DTS-STARTDTS"
+    copied = ["-c:v", "copy", "-bsf:v", stored_order, "-c:a", "pcm_s16le"]
+    subprocess.run([needed("ffmpeg"), "-v", "error", "-i", str(mp4), *copied, str(avi)], check=True, timeout=60)
+    done, path = bench.stitch([mp4, avi])
+    seen = check(done, path)
+    assert [part["reasons"] for part in done.reencoded] == [["its packets carry no timestamps"]]
+    own = look_at(mp4)
+    assert len(seen.pts) == 2 * len(own.pts)
+    assert seen.md5[: len(own.md5)] == own.md5
+    assert seen.flashes[1] - seen.flashes[0] == pytest.approx(1.0, abs=0.001)
+    assert seen.clicks[1] - seen.clicks[0] == pytest.approx(1.0, abs=0.001)
+
+
 def test_variable_frame_rate_keeps_its_times(bench: Bench) -> None:
     times = tuple(np.cumsum([0, *([20, 45, 33, 60] * 7)]).tolist())
     odd = bench.clip(times=times, time_base=Fraction(1, 1000), flash_frame=9)

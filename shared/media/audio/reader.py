@@ -17,7 +17,7 @@ from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.audio import Block
 from shared.media.audio.channels import LAYOUTS, remix
 from shared.media.audio.resample import RateConverter, scaled_samples
-from shared.media.container import audio_streams, describe_streams, only, open_container, packets_to_damage
+from shared.media.container import audio_streams, describe_streams, only, open_container, packets_of, packets_to_damage
 from shared.media.limits import DURATION_GRACE_SECONDS
 from shared.media.source import ByteSource
 
@@ -218,7 +218,7 @@ class _Timeline:
         ends (MP4 pads AAC's last frame, WAV that of ADPCM); None for all."""
         held: AudioFrame | None = None
         held_pts: int | None = None
-        for packet in packets_to_damage(self._container.demux(self._stream)):
+        for packet in packets_to_damage(packets_of(self._container, self._stream)):
             if held is not None and self._format == "ogg" and _begins_a_link(packet):
                 self._stream.codec_context.flush_buffers()  # or its decoder would go on from the link before
             try:

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import ByteFile
-from shared.media.container import audio_streams, first_video_stream, only, open_container
+from shared.media.container import audio_streams, first_video_stream, only, open_container, packets_of
 from shared.media.join.colour import FULL, Colour
 from shared.media.join.parameter_sets import (
     NAL_IDR,
@@ -35,6 +35,7 @@ from shared.media.probe.sparse_file import sparse_file
 from shared.media.side_data import side_data
 from shared.media.source import ByteSource
 from shared.media.step import StepContext
+from shared.media.tail import has_guessed_times, stored_rate
 
 EXACT_CLOCK_FORMATS = ("mov",)
 """Containers whose timestamps are the author's; others round them to their own clock."""
@@ -178,9 +179,11 @@ class _Scan:
         self.is_timed = True
         self.coded_bytes = 0
         self.times: FrameTimes
+        self._rate = stream.average_rate or stream.guessed_rate or stream.base_rate
 
     def run(self, limit_seconds: float | None) -> None:
         pts: list[int] = []
+        dts: list[int | None] = []
         last_pts, last_duration, kept = None, 0, 0
         for packet in self._packets():
             if self.first_frame is None:
@@ -194,6 +197,7 @@ class _Scan:
                 self._inspect(packet, is_first=kept == 0)
             kept += 1
             self.coded_bytes += packet.size
+            dts.append(packet.dts)
             if packet.pts is None:
                 self.is_timed = False
                 continue
@@ -202,6 +206,10 @@ class _Scan:
                 last_pts, last_duration = packet.pts, packet.duration or 0
         if self.first_frame is None:
             self._decode(None)
+        if has_guessed_times(self._container, self._stream, pts):
+            self.is_timed = False
+            pts.clear()  # the first picture's turn is the clip's zero
+            self._rate = stored_rate(dts, self._stream.time_base) or self._rate
         self.times = self._times(self._from_first_frame(pts), kept, last_duration)
 
     def _decode(self, packet: av.Packet[VideoStream] | None) -> None:
@@ -220,7 +228,7 @@ class _Scan:
         return shown
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
-        return (packet for packet in self._container.demux(self._stream) if packet.size)
+        return (packet for packet in packets_of(self._container, self._stream) if packet.size)
 
     def _is_hollow(self, packet: Any) -> bool:
         return self._file is not None and packet.pos is not None and self._file.is_hole(packet.pos)
@@ -229,11 +237,10 @@ class _Scan:
         stream = self._stream
         if not kept:
             raise UnsupportedMedia("the video has no picture that can be shown")
-        rate = stream.average_rate or stream.guessed_rate or stream.base_rate
         if not self.is_timed:
             self._obstacle("its packets carry no timestamps")
             start = min(pts) * stream.time_base if pts and stream.time_base else Fraction(0)
-            return regular_times(kept, rate or _FALLBACK_RATE, start)
+            return regular_times(kept, self._rate or _FALLBACK_RATE, start)
         if len(set(pts)) < len(pts):
             self._obstacle("two of its frames share a timestamp")
             pts = sorted(set(pts))
@@ -243,7 +250,7 @@ class _Scan:
             last_duration=last_duration,
             time_base=stream.time_base,
             rounded=not self._container.format.name.startswith(EXACT_CLOCK_FORMATS),
-            nominal_rate=rate,
+            nominal_rate=self._rate,
         )
 
     def _inspect(self, packet: Any, *, is_first: bool) -> None:

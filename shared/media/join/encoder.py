@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from shared.errors import UnsupportedMedia
 from shared.media.accelerator import Engines, NvdecFailed, NvdecMetDamage, NvencFailed, nvdec_frames
-from shared.media.container import first_video_stream, only, open_container
+from shared.media.container import first_video_stream, only, open_container, packets_of
 from shared.media.join.clip import Clip
 from shared.media.join.look import PROFILE_NAMES, QUALITIES, Look
 from shared.media.join.nvenc import nvenc_groups, nvenc_parameter_sets, nvenc_takes, open_nvenc
@@ -202,7 +202,7 @@ def _frames(clip: Clip, context: StepContext, engines: Engines, warn: Callable[[
         try:
             with _video(clip, context) as (container, stream):
                 size = (clip.width, clip.height)
-                frames = nvdec_frames(stream, container.demux(stream), context.max_pixels, size)
+                frames = nvdec_frames(stream, packets_of(container, stream), context.max_pixels, size)
                 for frame in _timed(clip, stream, frames):
                     shown = frame.pts
                     yield frame
@@ -255,7 +255,7 @@ def _timed(clip: Clip, stream: VideoStream, frames: Iterator[VideoFrame | None])
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
     """Decoded frames in display order; None for each packet that could not be decoded."""
-    for packet in container.demux(stream):
+    for packet in packets_of(container, stream):
         try:
             frames = stream.codec_context.decode(packet if packet.size else None)
         except av.error.InvalidDataError:

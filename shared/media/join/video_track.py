@@ -13,7 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from shared.errors import ProcessingFailed, UnsupportedMedia
-from shared.media.container import first_video_stream, only, open_container
+from shared.media.container import first_video_stream, only, open_container, packets_of
 from shared.media.join.ahead import ahead
 from shared.media.join.encoder import Encoders
 from shared.media.join.parameter_sets import build_avcc, chroma_info_of, has_idr, to_four_byte_lengths
@@ -88,7 +88,7 @@ def _copied(part: Part, plan: JoinPlan, context: StepContext) -> Iterator[tuple[
     with open_container(clip.source, max_pixels=context.max_pixels) as container:
         stream = first_video_stream(container)
         only(container, [stream])
-        for packet in container.demux(stream):
+        for packet in packets_of(container, stream):
             if not packet.size:
                 continue
             if found == planned:

@@ -24,7 +24,7 @@ from av.stream import Stream
 from av.video.frame import VideoFrame
 
 from shared.media.byte_file import ByteFile
-from shared.media.container import only, open_container, packets_to_damage
+from shared.media.container import only, open_container, packets_of, packets_to_damage
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
 from shared.media.probe.sample_table import sample_table_spans
@@ -95,7 +95,7 @@ def measure_timeline(
         return Timeline(length, "container", {stream.index: Span(start=Fraction(0), end=length)})
     if not is_video and _only_decoding_tells(container, streams[0]):
         return _by_decoding(file, streams)
-    sound = None if is_video else first_sound(streams[0], container.demux(streams[0]))
+    sound = None if is_video else first_sound(streams[0], packets_of(container, streams[0]))
     starts = _late_starts(file, container, streams) if is_video else {}
     timeline = _by_tail(file, container, streams, sound, starts)
     return timeline or _by_all_packets(file, streams, sound, starts, progress)
@@ -108,7 +108,7 @@ def _late_starts(file: ByteFile, container: InputContainer, streams: list[Stream
         for index in [s.index for s in streams if s.type == "audio" and _codec_name(s).startswith(_MUTE_AT_FIRST)]:
             with open_container(file) as fresh:
                 only(fresh, [fresh.streams[index]])
-                found = first_sound(fresh.streams[index], fresh.demux(fresh.streams[index]))
+                found = first_sound(fresh.streams[index], packets_of(fresh, fresh.streams[index]))
             if found is not None and found.start_seconds is not None:
                 starts[index] = found.start_seconds
     return starts
@@ -149,7 +149,7 @@ def _is_exact(file: ByteFile, container: InputContainer, stream: Any) -> bool:
     codec = stream.codec_context
     if name not in _PCM_CONTAINERS or codec is None or not codec.name.startswith("pcm_"):
         return False
-    first = next((packet for packet in container.demux(stream) if packet.size), None)
+    first = next((packet for packet in packets_of(container, stream) if packet.size), None)
     if first is None or first.pos is None or not first.duration:
         return False
     frame_bytes = Fraction(first.size) / (first.duration * first.time_base * codec.sample_rate)
@@ -190,7 +190,7 @@ def _by_tail(
         return None
     if sound is None:
         meter = SpanMeter(streams)
-        meter.add_all(container.demux(*streams), until_complete=_MOST_HEAD_PACKETS)
+        meter.add_all(packets_of(container, *streams), until_complete=_MOST_HEAD_PACKETS)
         head = meter.spans()
     else:
         head = {streams[0].index: Span(start=sound.start_seconds)}
@@ -206,7 +206,7 @@ def _by_tail(
     except av.error.FFmpegError:
         return None
     meter = SpanMeter(streams)
-    packets = packets_to_damage(container.demux(*streams))
+    packets = packets_to_damage(packets_of(container, *streams))
     meter.add_all(filter(_is_mpeg_frame, packets) if name == "mp3" else packets)
     tail = meter.spans()
     if any(span.end is None for span in tail.values()):
@@ -253,7 +253,7 @@ def _by_all_packets(
         name = container.format.name
         chosen = [container.streams[index] for index in indexes]
         meter = SpanMeter(chosen, {indexes[0]: sound.frame_samples} if sound else None)
-        packets = packets_to_damage(container.demux(*chosen))
+        packets = packets_to_damage(packets_of(container, *chosen))
         if name == "mp3":
             packets = filter(_is_mpeg_frame, packets)
         meter.add_all(_reporting(packets, file, progress))
@@ -301,7 +301,7 @@ def _by_decoding(file: ByteFile, streams: list[Stream]) -> Timeline:
     totals = dict.fromkeys(indexes, Fraction(0))
     with open_container(file) as container:
         chosen: list[Any] = [container.streams[index] for index in indexes]
-        for packet in packets_to_damage(container.demux(*chosen)):
+        for packet in packets_to_damage(packets_of(container, *chosen)):
             stream: Any = packet.stream
             for frame in _decoded(packet):
                 if isinstance(frame, AudioFrame):
