@@ -185,7 +185,7 @@ def test_tone_mapping_keeps_black_grey_axis_and_order(transfer: int) -> None:
     assert mapped[-1, 0] == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize(("frames", "span_frames"), [(2 * SPAN_FRAMES, SPAN_FRAMES), (900, 451)])
+@pytest.mark.parametrize(("frames", "span_frames"), [(2 * SPAN_FRAMES, SPAN_FRAMES), (900, 515)])
 def test_parallel_aac_gives_the_packets_and_the_sound_of_one_encoder(frames: int, span_frames: int) -> None:
     rate, samples = 48000, frames * 1024 + 777
     clock = np.arange(samples) / rate

@@ -24,8 +24,9 @@ from shared.media.audio.channels import LAYOUTS
 from shared.media.join.sound import AAC, SoundTrack
 
 FRAME_SAMPLES = 1024
-SPAN_FRAMES = 1024
-"""The longest span, about 22 seconds at 48 kHz: long against the warm-up, short enough to keep a few in memory."""
+SPAN_FRAMES = 2048
+"""The longest span with its warm-up, about 44 seconds at 48 kHz: long against the warm-up, short enough to keep a few
+in memory."""
 
 WARM_UP_FRAMES = 128
 """Nearly three seconds: the rate control takes so long to settle on a steady tone (measured); windows agree sooner."""
@@ -50,13 +51,16 @@ def aac_packets(sound: SoundTrack, threads: int) -> Iterator[Packet[Any]]:
 
 
 def _span_frames(samples: int, threads: int) -> int:
-    """An even share of a short sound for each thread, as long as warming up costs less than half of it."""
-    share = -(-samples // (FRAME_SAMPLES * max(1, threads)))
-    return min(SPAN_FRAMES, max(2 * WARM_UP_FRAMES, share))
+    """An even share of a short sound and of its warm-ups for each thread, as long as warming up costs less than half
+    of it."""
+    frames, threads = -(-samples // FRAME_SAMPLES), max(1, threads)
+    share = -(-(frames + (threads - 1) * WARM_UP_FRAMES) // threads)
+    return min(SPAN_FRAMES, max(3 * WARM_UP_FRAMES, share))
 
 
 def _spans(blocks: Iterator[Block], channels: int, span_frames: int) -> Iterator[tuple[int, Block, bool]]:
-    """Stretches of sound with the sample they start at: a warm-up, the span, and what follows to look ahead into."""
+    """Stretches of sound with the sample they start at: a span with its warm-up (the first one's is its own), and what
+    follows to look ahead into."""
     span, warm_up = span_frames * FRAME_SAMPLES, WARM_UP_FRAMES * FRAME_SAMPLES
     look_ahead = LOOK_AHEAD_FRAMES * FRAME_SAMPLES
     held: list[Block] = [np.zeros((channels, 0), np.float32)]
@@ -64,13 +68,11 @@ def _spans(blocks: Iterator[Block], channels: int, span_frames: int) -> Iterator
     for block in blocks:
         held.append(block)
         count += block.shape[1]
-        while count >= span + 2 * warm_up:
+        while count >= span + warm_up:
             whole = np.concatenate(held, axis=1)
-            keep_from = span if start == 0 else span + warm_up  # the next span begins where this one's packets end
-            yield start, whole[:, : keep_from + look_ahead], False
-            held = [whole[:, keep_from - warm_up :]]
-            start += keep_from - warm_up
-            count = held[0].shape[1]
+            yield start, whole[:, : span + look_ahead], False
+            step = span - warm_up  # the next span's warm-up ends where this one's packets do
+            held, start, count = [whole[:, step:]], start + step, count - step
     yield start, np.concatenate(held, axis=1), True
 
 
