@@ -18,7 +18,7 @@ from shared.media.audio.limiter import PeakLimiter
 from shared.media.audio.loudness import SILENCE_LUFS, LoudnessMeter
 from shared.media.audio.reader import audio_shape, read_audio
 from shared.media.audio.resample import RateConverter, scaled_samples
-from shared.media.audio.true_peak import TruePeakMeter
+from shared.media.audio.true_peak import MARGIN_SAMPLES, TruePeakMeter, hop_peaks
 from shared.media.audio.writer import AudioWriter
 from shared.media.source import FileSource
 from tests.media.audio_tools import decode, ebur128, ffmpeg, level_db, sine, write_sound
@@ -149,6 +149,22 @@ def test_a_tone_measures_as_the_standard_says() -> None:
     silent = LoudnessMeter(RATE, 2)
     silent.add(np.zeros((2, RATE), np.float32))
     assert silent.integrated_lufs() == SILENCE_LUFS
+
+
+@pytest.mark.parametrize("kind", ["noise", "square", "steps", "sweep"])
+def test_no_hop_that_passes_the_floor_is_left_out(kind: str) -> None:
+    chance = np.random.default_rng(7)
+    noise = chance.standard_normal((2, 64 * 400 + 2 * MARGIN_SAMPLES)).astype(np.float32)
+    clock = np.arange(noise.shape[1])
+    sound = {
+        "noise": noise,
+        "square": np.sign(noise),
+        "steps": np.cumsum(noise, axis=1) / 50,
+        "sweep": np.sin(np.pi * clock**2 / 2 / clock.size)[None].astype(np.float32),
+    }[kind]
+    exact = hop_peaks(sound, 64, 0.0)
+    for floor in np.quantile(exact, [0.1, 0.5, 0.9, 0.999]):
+        assert np.array_equal(np.maximum(hop_peaks(sound, 64, float(floor)), floor), np.maximum(exact, floor))
 
 
 @pytest.mark.parametrize("gain", [0.3, 1.0, 4.0])

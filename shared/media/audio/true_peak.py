@@ -30,7 +30,18 @@ def _interpolators() -> NDArray[np.float32]:
     return np.array(rows, np.float32)
 
 
+def _bend_overshoot(filters: NDArray[np.float32]) -> float:
+    """How far an interpolated value can lie above the samples around it, as a multiple of their greatest second
+    difference: each filter is a mean of the two samples beside the instant, and second differences times these sums."""
+    beside = slice(MARGIN_SAMPLES - 1, MARGIN_SAMPLES + 1)
+    rest = np.asarray(filters, np.float64)
+    share = rest @ (np.arange(_TAPS) - (MARGIN_SAMPLES - 1))  # of the later sample, so that no slope is left over
+    rest[:, beside] -= np.stack((rest.sum(axis=1) - share, share), axis=1)
+    return float(np.abs(rest.cumsum(axis=1).cumsum(axis=1)).sum(axis=1).max())
+
+
 _FILTERS = _interpolators()
+_BEND_OVERSHOOT = _bend_overshoot(_FILTERS)  # 0.42: music bends little, so that few hops need the filters
 
 
 def hop_peaks(padded: Block, hop: int, floor: float) -> NDArray[np.float32]:
@@ -51,6 +62,9 @@ def hop_peaks(padded: Block, hop: int, floor: float) -> NDArray[np.float32]:
     hot = np.flatnonzero(around * _MOST_OVERSHOOT > floor)
     if hot.size:
         spans = np.lib.stride_tricks.sliding_window_view(padded, hop + _TAPS, axis=1)[:, ::hop][:, hot]
+        bends = np.abs(np.diff(spans, 2, axis=2)).max(axis=(0, 2))
+        rising = around[hot] + _BEND_OVERSHOOT * bends > floor
+        hot, spans = hot[rising], spans[:, rising]
         for taps in _FILTERS:
             between = taps[0] * spans[:, :, 1 : 1 + hop]
             for tap in range(1, _TAPS):
