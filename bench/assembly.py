@@ -22,8 +22,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +33,7 @@ from services.assembly.assemble import assemble  # isort: skip - before av: the 
 import av
 import numpy as np
 
+from bench.support.meter import run_forked
 from shared.media.audio.formats import FORMATS
 from shared.media.audio.writer import AudioWriter
 from shared.media.source import FileSource
@@ -93,19 +92,8 @@ def make_master(path: Path, seconds: float) -> Path:
 
 def measured(action: Callable[[], None]) -> Run:
     """Run in a fork; its own use and that of its children."""
-    started = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        try:
-            action()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        raise SystemExit("a run failed")
-    return Run(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    run = run_forked(action)
+    return Run(run.wall_seconds, run.cpu_seconds, run.peak_bytes / 2**20)
 
 
 def ours(folder: Path, scenes: list[Path], master: Path) -> Run:

@@ -2,8 +2,8 @@
 
     python bench/audio.py [--music-seconds 60 600] [--speech jfk.flac] [--ffmpeg ffmpeg]
 
-CPU seconds are user + system of a process of its own, for both; ours includes starting Python (0.2 s), which the
-service's warm children do not pay. Speech is real (11 s, looped with
+CPU seconds are user + system of a process of its own, for both; ours is a fork of one that has its modules loaded, as
+the service's warm children are. The better of `--runs` runs in turn is shown. Speech is real (11 s, looped with
 pauses) where `--speech` names a file, else synthetic syllables. The peer's commands are what such services run:
 the `concat` filter for stitching; `sidechaincompress` + `amix` + `alimiter` for music, the picture copied by both.
 
@@ -13,50 +13,30 @@ The duck is measured with a tone as music: its level without voice, less its med
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.media.audio.reader import read_audio  # isort: skip - before av: see shared.media.system_lame
+from services.audio.stitch_audio import stitch_audio  # isort: skip - before av: see shared.media.system_lame
 import av
 import numpy as np
 
+from bench.support.meter import run_forked, run_metered
+from services.audio.mix_music import MUSIC_TRACK, mix_music
 from shared.media.audio import Block
 from shared.media.audio.formats import FORMATS
+from shared.media.audio.reader import read_audio
 from shared.media.audio.writer import AudioWriter
 from shared.media.source import FileSource
+from shared.media.step import StepContext
 
 RATE = 48_000
 TONE_HZ = 3_000
-STITCH = """
-import sys, json
-from pathlib import Path
-from services.audio.stitch_audio import stitch_audio
-from shared.media.source import FileSource
-from shared.media.step import StepContext
-output_format, folder, *files = sys.argv[1:]
-sources = [FileSource(file) for file in files]
-print(stitch_audio(StepContext(Path(folder)), sources, [{"source": i} for i in range(len(files))],
-    output_format=output_format).file_name)
-"""
-MUSIC = """
-import sys
-from pathlib import Path
-from services.audio.mix_music import mix_music
-from shared.media.source import FileSource
-from shared.media.step import StepContext
-folder, video, music = sys.argv[1:]
-result = mix_music(StepContext(Path(folder), max_duration_seconds=None), FileSource(video), FileSource(music))
-print(result.file_name)
-"""
 
 
 @dataclass(frozen=True)
@@ -66,17 +46,16 @@ class Run:
     wall_seconds: float
 
 
-def timed(command: Sequence[str], path: Path) -> Run:
-    """Run to the end; the last line on stdout, if any, names the file in `path`'s folder."""
-    begin = time.perf_counter()
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
-    assert process.stdout is not None
-    process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, command
-    wall = time.perf_counter() - begin
-    return Run(path, usage.ru_utime + usage.ru_stime, wall)
+def ours_and_peer(
+    ours: Callable[[], object], our_path: Path, peer: Sequence[str], peer_path: Path, runs: int = 1
+) -> tuple[Run, Run]:
+    """The least of either over `runs` runs in turn; the paths are what they write."""
+    rounds = [(run_forked(ours), run_metered(peer)) for _ in range(runs)]
+    first, second = (
+        Run(path, min(run.cpu_seconds for run in each), min(run.wall_seconds for run in each))
+        for path, each in zip((our_path, peer_path), zip(*rounds, strict=True), strict=True)
+    )
+    return first, second
 
 
 def speech(path: Path | None) -> Block:
@@ -120,20 +99,29 @@ def stitch_sources(folder: Path, voice: Block) -> list[Path]:
     return files
 
 
-def bench_stitch(folder: Path, voice: Block, ffmpeg: str) -> None:
+def bench_stitch(folder: Path, voice: Block, ffmpeg: str, runs: int) -> None:
     files = stitch_sources(folder, voice)
     expected = sum(sum(b.shape[1] for b in read_audio(FileSource(file), RATE, 1)) for file in files)
     print("| stitch, 20 sources, 10 min | CPU s | wall s | samples off the plan |")
     print("|---|---|---|---|")
     for name in ("mp3", "m4a"):
-        ours = timed([sys.executable, "-c", STITCH, name, str(folder), *map(str, files)], folder / f"stitched.{name}")
         inputs = [word for file in files for word in ("-i", str(file))]
         chains = "".join(f"[{i}:a]aresample={RATE}[a{i}];" for i in range(20)) + "".join(f"[a{i}]" for i in range(20))
         graph = f"{chains}concat=n=20:v=0:a=1[out]"
         encoder = ["-c:a", "libmp3lame" if name == "mp3" else "aac", "-b:a", "128k" if name == "mp3" else "96k"]
         path = folder / f"peer.{name}"
-        peer = timed(
-            [ffmpeg, "-v", "error", "-y", *inputs, "-filter_complex", graph, "-map", "[out]", *encoder, str(path)], path
+        command = [ffmpeg, "-v", "error", "-y", *inputs, "-filter_complex", graph, "-map", "[out]", *encoder, str(path)]
+        ours, peer = ours_and_peer(
+            lambda name=name: stitch_audio(
+                StepContext(folder),
+                [FileSource(file) for file in files],
+                [{"source": index} for index in range(len(files))],
+                output_format=name,
+            ),
+            folder / f"stitched.{name}",
+            command,
+            path,
+            runs,
         )
         for label, run in ((f"{name}: ours", ours), (f"{name}: ffmpeg", peer)):
             off = declared_samples(run.path) - expected
@@ -189,7 +177,17 @@ def duck_depth(mixed: Path, video: Path) -> float:
     return float(level[5:45].mean() - np.median(level[58:150]))
 
 
-def bench_music(folder: Path, voice: Block, ffmpeg: str, lengths: Sequence[int]) -> None:
+def music_track(folder: Path, video: Path, music: Path, ffmpeg: str, runs: int = 1) -> tuple[Run, Run]:
+    return ours_and_peer(
+        lambda: mix_music(StepContext(folder, max_duration_seconds=None), FileSource(video), FileSource(music)),
+        folder / MUSIC_TRACK,
+        peer_music(ffmpeg, video, music, folder / "peer.mp4"),
+        folder / "peer.mp4",
+        runs,
+    )
+
+
+def bench_music(folder: Path, voice: Block, ffmpeg: str, lengths: Sequence[int], runs: int) -> None:
     chance = np.random.default_rng(6)
     chords = sum(np.sin(2 * np.pi * hertz * np.arange(45 * RATE) / RATE) for hertz in (220, 277, 330, 440))
     music = write(folder / "music.mp3", np.asarray([chords, chords], np.float32) * 0.1
@@ -198,8 +196,7 @@ def bench_music(folder: Path, voice: Block, ffmpeg: str, lengths: Sequence[int])
     print("|---|---|---|")
     for seconds in lengths:
         video = make_video(folder / f"video{seconds}.mp4", seconds, voice, 0)
-        ours = timed([sys.executable, "-c", MUSIC, str(folder), str(video), str(music)], folder / "music_track.mp4")
-        peer = timed(peer_music(ffmpeg, video, music, folder / "peer.mp4"), folder / "peer.mp4")
+        ours, peer = music_track(folder, video, music, ffmpeg, runs)
         for label, run in (("ours", ours), ("ffmpeg", peer)):
             print(f"| {seconds} s: {label} | {run.cpu_seconds:.2f} | {run.wall_seconds:.2f} |")
         print(
@@ -213,8 +210,7 @@ def bench_music(folder: Path, voice: Block, ffmpeg: str, lengths: Sequence[int])
     rows: dict[str, list[str]] = {"ours": [], "ffmpeg": []}
     for gain_db in (0, -12, -24):
         video = make_video(folder / "short.mp4", 22, voice, gain_db)
-        ours = timed([sys.executable, "-c", MUSIC, str(folder), str(video), str(tone)], folder / "music_track.mp4")
-        peer = timed(peer_music(ffmpeg, video, tone, folder / "peer.mp4"), folder / "peer.mp4")
+        ours, peer = music_track(folder, video, tone, ffmpeg)
         rows["ours"].append(f"{duck_depth(ours.path, video):.1f}")
         rows["ffmpeg"].append(f"{duck_depth(peer.path, video):.1f}")
     for label, cells in rows.items():
@@ -226,11 +222,12 @@ def main() -> None:
     parser.add_argument("--music-seconds", type=int, nargs="+", default=[60, 600])
     parser.add_argument("--speech", type=Path)
     parser.add_argument("--ffmpeg", default="ffmpeg")
+    parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     voice = speech(options.speech)
     with tempfile.TemporaryDirectory() as folder:
-        bench_stitch(Path(folder), voice, options.ffmpeg)
-        bench_music(Path(folder), voice, options.ffmpeg, options.music_seconds)
+        bench_stitch(Path(folder), voice, options.ffmpeg, options.runs)
+        bench_music(Path(folder), voice, options.ffmpeg, options.music_seconds, options.runs)
 
 
 if __name__ == "__main__":
