@@ -23,6 +23,8 @@ from lastframe_client.jobs import (
 from lastframe_client.sync import Client
 from lastframe_client.task import Page, Plan, Task, Upload
 
+__version__ = "1.0.0"
+
 __all__ = [
     "ApiError",
     "AssembleMovie",

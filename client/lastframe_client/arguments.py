@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import lastframe_client
 from lastframe_client.jobs import (
     AssembleMovie,
     AudioStitch,
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {lastframe_client.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
@@ -63,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(job=make)
         command.add_argument("-o", "--output", metavar="FILE", help="wait, and save the result here")
         command.add_argument("--wait", action="store_true", help="wait for the end and print the result")
-        command.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait at most")
+        command.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="how long to wait at most")
         command.add_argument("--dry-run", action="store_true", help="print what would be done; nothing is queued")
         command.add_argument("--webhook", metavar="URL", help="called when the task has ended")
         command.add_argument(
@@ -115,12 +117,12 @@ def parser() -> argparse.ArgumentParser:
     add("retry", "submit a failed task again").add_argument("task_id")
     watch = add("watch", "follow a task to its end")
     watch.add_argument("task_id")
-    watch.add_argument("--timeout", type=float, metavar="SECONDS")
+    watch.add_argument("--timeout", type=_seconds, metavar="SECONDS")
     tasks = add("tasks", "your tasks, newest first")
     tasks.add_argument("--status", choices=STATUSES)
     tasks.add_argument("--kind", choices=KINDS)
     tasks.add_argument("--since", type=since, metavar="AGE", help="30m, 12h, 7d or an RFC 3339 time")
-    tasks.add_argument("--limit", type=int, default=50)
+    tasks.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many; 50 when absent")
     upload = add("upload", "store a file for a day and print its URL")
     upload.add_argument("file")
     return top
@@ -134,6 +136,20 @@ def since(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither an age (30m, 12h, 7d) nor a time") from None
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return value
 
 
 _MUSIC_NUMBERS = {

@@ -358,7 +358,15 @@ def test_not_in_time(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wrong_usage_and_help(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments, status in ((["frame"], 2), (["nonsense"], 2), (["--help"], 0), (["stitch", "--help"], 0)):
+    for arguments, status in (
+        (["frame"], 2),
+        (["nonsense"], 2),
+        (["--help"], 0),
+        (["stitch", "--help"], 0),
+        (["--version"], 0),
+        (["tasks", "--limit", "0"], 2),
+        (["watch", "x", "--timeout", "-1"], 2),
+    ):
         with pytest.raises(SystemExit) as ended:
             main(arguments)
         assert ended.value.code == status
