@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from deploy.stack.servers import S3
+from shared.backends import rabbit_link
 from shared.backends.embedded.file_objects import FileObjects
 from shared.backends.embedded.local_queue import LocalQueue
 from shared.backends.embedded.memory_live import MemoryLive
@@ -40,7 +41,7 @@ class Objects:
 
 
 REAL = pytest.mark.server
-PATIENT_SECONDS = 10.0  # what a machine with more to do may take over a call that Redis would answer at once
+PATIENT_SECONDS = 20.0  # what a machine with more to do may take over what is answered at once elsewhere
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mongo", marks=REAL)])
@@ -68,11 +69,19 @@ async def store(open_store: OpenStore) -> TaskStore:
     return await open_store()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publish waits for a broker that is slow because the machine has more to do."""
+    monkeypatch.setattr(rabbit_link, "ANSWER_SECONDS", PATIENT_SECONDS)
+    monkeypatch.setattr(rabbit_link, "CONFIRM_SECONDS", PATIENT_SECONDS)
+
+
 @pytest.fixture(params=["local", pytest.param("rabbit", marks=REAL)])
 async def open_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenQueue]:
     """Opens one more handle on the test's own queue, as another process would."""
     server = request.getfixturevalue("rabbit_server") if request.param == "rabbit" else None
     if server is not None:
+        request.getfixturevalue("patient")
         await empty_queues(server.url)
     async with AsyncExitStack() as stack:
 

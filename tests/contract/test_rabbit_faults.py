@@ -87,9 +87,9 @@ async def test_without_a_broker_workers_look_into_the_store() -> None:
 
 async def test_a_killed_broker_is_outlived(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue, slots=3) as arrived:
-        await queue.publish(KIND, "running")
+        await publish_when_it_can(queue, "running")
         running = await named_hint(arrived, "running")
-        await queue.publish(KIND, "lost-worker")
+        await publish_when_it_can(queue, "lost-worker")
         await asyncio.sleep(1.0)  # a quorum queue younger than half a second may not survive
         broker.kill()
         start = time.monotonic()
@@ -110,7 +110,7 @@ async def test_a_killed_broker_is_outlived(broker: Rabbit, queue: JobQueue) -> N
 
 async def test_a_frozen_broker_delays_nobody_for_long(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue, slots=2) as arrived:
-        await queue.publish(KIND, "before")
+        await publish_when_it_can(queue, "before")
         (await named_hint(arrived, "before")).done()
         broker.freeze()
         start = time.monotonic()
@@ -126,7 +126,7 @@ async def test_a_frozen_broker_delays_nobody_for_long(broker: Rabbit, queue: Job
 
 async def test_a_deleted_queue_is_made_again(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue) as arrived:
-        await queue.publish(KIND, "before")
+        await publish_when_it_can(queue, "before")
         (await named_hint(arrived, "before")).done()
         link = await Link.connect(broker.url, confirms=True)
         await link.channel.queue_delete(queue_name(KIND.feature))
@@ -147,21 +147,21 @@ async def test_a_queue_that_never_confirms_is_replaced(
     async def never_confirmed(*_: object, **__: object) -> None:
         raise TimeoutError
 
-    await queue.publish(KIND, "stuck")
+    await publish_when_it_can(queue, "stuck")
     with monkeypatch.context() as patch:
         patch.setattr(Exchange, "publish", never_confirmed)
         for _ in range(SILENCES_OF_A_DEAD_QUEUE):
             with pytest.raises(Unavailable):
                 await queue.publish(KIND, "unheard")
             await asyncio.sleep(REFUSE_SECONDS + 0.05)
-    await queue.publish(KIND, "heard")
+    await publish_when_it_can(queue, "heard")
     async with asyncio.timeout(30):
         while await waiting() != 1:  # "stuck" went with the old queue
             await asyncio.sleep(0.1)
 
 
 async def test_a_frozen_broker_keeps_its_queues(broker: Rabbit, queue: JobQueue) -> None:
-    await queue.publish(KIND, "kept")
+    await publish_when_it_can(queue, "kept")
     broker.freeze()
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -173,6 +173,7 @@ async def test_a_frozen_broker_keeps_its_queues(broker: Rabbit, queue: JobQueue)
         (await named_hint(arrived, "kept")).done()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_work_that_the_broker_kept_quiet_about_is_found_in_the_store(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue, slots=1) as arrived:
         await settle_down(arrived)
@@ -186,6 +187,7 @@ async def test_work_that_the_broker_kept_quiet_about_is_found_in_the_store(broke
         (await named_hint(arrived, "task-1")).done()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_dead_workers_hints_go_to_another(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue) as arrived:
         await queue.publish(KIND, "task-1")
@@ -194,6 +196,7 @@ async def test_a_dead_workers_hints_go_to_another(broker: Rabbit, queue: JobQueu
         (await named_hint(arrived, "task-1")).done()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_hint_given_back_with_a_delay_keeps_its_queue(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue, kinds=[TaskKind.VIDEO_STITCH]) as stitching, listening(queue) as framing:
         await settle_down(stitching)
@@ -206,6 +209,7 @@ async def test_a_hint_given_back_with_a_delay_keeps_its_queue(broker: Rabbit, qu
         assert framing.empty()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_worker_of_several_features_keeps_to_its_slots(broker: Rabbit, queue: JobQueue) -> None:
     kinds = [KIND, TaskKind.VIDEO_STITCH, TaskKind.AUDIO_STITCH]
     async with listening(queue, kinds=kinds, slots=2) as arrived:
@@ -224,6 +228,7 @@ async def test_one_worker_of_several_features_keeps_to_its_slots(broker: Rabbit,
         assert arrived.empty()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_hint_nobody_can_keep_ends_among_the_dead_letters(broker: Rabbit, queue: JobQueue) -> None:
     async with listening(queue) as arrived:
         await settle_down(arrived)
@@ -245,6 +250,7 @@ async def test_a_url_that_is_wrong_names_the_variable(url: str) -> None:
         await RabbitQueue(url).open()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_gpu_workers_have_queues_of_their_own(broker: Rabbit, queue: JobQueue) -> None:
     kind = TaskKind.VIDEO_STITCH
     on_gpus = RabbitQueue(broker.url, "gpu")
