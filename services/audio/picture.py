@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median_low
 from typing import Any, Final
 
 import av
@@ -17,6 +18,7 @@ from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import ByteFile
 from shared.media.container import first_video_stream, only, open_container, packets_of
 from shared.media.limits import DURATION_GRACE_SECONDS
+from shared.media.pacing import declared_rate, last_picture_ticks
 from shared.media.picture import Orientation
 from shared.media.probe.sparse_file import sparse_file
 from shared.media.source import ByteSource
@@ -67,6 +69,11 @@ class Picture:
     def start_ticks(self) -> int:
         return round(self.start_seconds / self.time_base)
 
+    @property
+    def last_shown_ticks(self) -> int:
+        """When the last frame begins, in ticks from `start_seconds`."""
+        return round(self.duration_seconds / self.time_base) - self.last_ticks
+
 
 def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool = False) -> Picture:
     """Read every packet's times (and decode nothing).
@@ -83,7 +90,7 @@ def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool 
         stream = first_video_stream(container)
         only(container, [stream])
         base = Fraction(stream.time_base or _COMMON_CLOCK)
-        rate = Fraction(stream.average_rate or stream.guessed_rate or _FALLBACK_RATE)
+        rate = declared_rate(stream) or _FALLBACK_RATE
         sizes: list[int] = []
         times = [
             (packet.pts, packet.dts, packet.duration or 0, packet.is_discard)
@@ -92,10 +99,11 @@ def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool 
         pixels = stream.codec_context.width * stream.codec_context.height
         codec = stream.codec_context.codec.canonical_name
         guessed = has_guessed_times(container, stream, [pts for pts, *_ in times])
+        shown = sorted((pts, duration) for pts, _, duration, hidden in times if pts is not None and not hidden)
+        last = last_picture_ticks(container.format.name, stream, *shown[-1]) if shown else 0
     if guessed:
         rate = stored_rate([dts for _, dts, *_ in times], base) or rate
-        times = [(None, dts, duration, hidden) for _, dts, duration, hidden in times]
-    shown = sorted((pts, duration) for pts, _, duration, hidden in times if pts is not None and not hidden)
+        times, shown = [(None, dts, duration, hidden) for _, dts, duration, hidden in times], []
     obstacle = "" if codec in _MP4_CODECS else f"MP4 does not carry {codec}"
     if not times:
         raise UnsupportedMedia("the video has no picture", input_name=source.label)
@@ -104,7 +112,8 @@ def inspect_picture(source: ByteSource, context: StepContext, *, sparsely: bool 
         start, duration, last = Fraction(0), len(times) / rate, 0
         decode: list[int] = []
     else:
-        last = shown[-1][1] or max(1, round(1 / rate / base))
+        steps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(shown)]
+        last = last or (median_low(steps) if steps else 0) or max(1, round(1 / rate / base))
         start = shown[0][0] * base
         duration = (shown[-1][0] + last) * base - start
         decode = _decode_ticks([pts for pts, *_ in times if pts is not None], [dts for _, dts, *_ in times])
@@ -149,7 +158,7 @@ def _copied(
         packet.stream = copy
         packet.pts -= picture.start_ticks
         packet.dts = decode
-        if not packet.duration:
+        if not packet.duration or packet.pts == picture.last_shown_ticks:
             packet.duration = picture.last_ticks
         yield packet
 
@@ -211,7 +220,11 @@ def _encoded(
         ready.pts, ready.time_base = ticks, encoder.time_base
         ready.pict_type = 0  # or x264 copies the source's frame types
         yield from encoder.encode(ready)
-    yield from encoder.encode(None)
+    rest = encoder.encode(None)
+    if rest and timed:
+        last = max(rest, key=lambda packet: packet.pts or 0)
+        last.duration = round(picture.last_ticks * picture.time_base / last.time_base)
+    yield from rest
 
 
 class _Upright:

@@ -12,6 +12,7 @@ from av.stream import Stream
 
 from shared.errors import UnsupportedMedia
 from shared.media.container import audio_streams, describe_streams, open_container, video_streams
+from shared.media.pacing import declared_rate
 from shared.media.probe.display import display_resolution, rotations
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.spans import Span
@@ -124,7 +125,7 @@ def _answer(container: InputContainer, timeline: Timeline, size_bytes: int) -> M
         file_size=size_bytes,
         duration_method=timeline.method,
         container_duration=_differing(container.duration, duration),
-        frame_rate=_frame_rate(video),
+        frame_rate=_frame_rate(video, timeline.spans.get(video.index)) if video is not None else None,
         has_audio=bool(sounds),
         rotation=rotation,
         streams=[
@@ -169,8 +170,8 @@ def _sample_rate(stream: Any) -> int | None:
     return stream.codec_context.sample_rate or None if stream is not None else None
 
 
-def _frame_rate(stream: Any) -> float | None:
-    rate = (stream.average_rate or stream.guessed_rate) if stream is not None else None
+def _frame_rate(stream: Any, span: Span | None) -> float | None:
+    rate = declared_rate(stream) or (span.frame_rate if span else None)
     return round(float(rate), 3) if rate else None
 
 

@@ -15,6 +15,7 @@ from shared.errors import LimitExceeded
 from shared.media.byte_file import ByteFile
 from shared.media.container import first_video_stream, only, open_container
 from shared.media.limits import DURATION_GRACE_SECONDS
+from shared.media.pacing import last_picture_ticks
 from shared.media.step import Progress
 
 
@@ -78,7 +79,8 @@ class FrameSearch:
         tick = stream.time_base or Fraction(1, 90000)
         pts = frame.pts if turn is None else turn
         pts_seconds = float((pts or 0) * tick) - origin_seconds(container)
-        duration_seconds = float(frame.duration * tick) if frame.duration else 0.0
+        ticks = last_picture_ticks(container.format.name, stream, pts or 0, frame.duration or 0) or frame.duration
+        duration_seconds = float(ticks * tick)
         if not duration_seconds and stream.average_rate:
             duration_seconds = float(1 / stream.average_rate)
         end_seconds = pts_seconds + duration_seconds

@@ -30,6 +30,7 @@ from shared.media.join.parameter_sets import (
 )
 from shared.media.join.timeline import FrameTimes, frame_times, regular_times
 from shared.media.limits import DURATION_GRACE_SECONDS
+from shared.media.pacing import declared_rate, last_picture_ticks
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.sparse_file import sparse_file
 from shared.media.side_data import side_data
@@ -179,7 +180,7 @@ class _Scan:
         self.is_timed = True
         self.coded_bytes = 0
         self.times: FrameTimes
-        self._rate = stream.average_rate or stream.guessed_rate or stream.base_rate
+        self._rate = declared_rate(stream)
 
     def run(self, limit_seconds: float | None) -> None:
         pts: list[int] = []
@@ -210,6 +211,8 @@ class _Scan:
             self.is_timed = False
             pts.clear()  # the first picture's turn is the clip's zero
             self._rate = stored_rate(dts, self._stream.time_base) or self._rate
+        if last_pts is not None:
+            last_duration = last_picture_ticks(self._container.format.name, self._stream, last_pts, last_duration)
         self.times = self._times(self._from_first_frame(pts), kept, last_duration)
 
     def _decode(self, packet: av.Packet[VideoStream] | None) -> None:

@@ -31,7 +31,7 @@ class Span:
         counted: sum of the packets' durations, less what decoders drop at both ends.
         last_duration: length of the packet that ends last.
         frame_duration: the most frequent length of a packet: a whole frame.
-        packets: how many packets were presented.
+        packets: how many packets were presented; 0 where those in the middle were not read.
         undated: how many of them had no timestamp.
     """
 
@@ -50,6 +50,12 @@ class Span:
         if self.start is None or self.end is None:
             return None
         return self.closed + self.end - self.start
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Of a video: pictures a second on average, by those that were counted; None for fewer than two."""
+        shown = (self.length or Fraction(0)) - self.last_duration
+        return (self.packets - 1) / shown if self.packets > 1 and shown > 0 else None
 
 
 class _StreamMeter:
@@ -167,6 +173,7 @@ def joined(head: dict[int, Span], tail: dict[int, Span]) -> dict[int, Span]:
         span.start = first.start if first.start is not None else span.start
         if span.end is None:
             span.end, span.last_duration, span.frame_duration = first.end, first.last_duration, first.frame_duration
+        span.packets = 0
     return tail
 
 

@@ -22,9 +22,11 @@ from av.audio.frame import AudioFrame
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from shared.media.byte_file import ByteFile
 from shared.media.container import only, open_container, packets_of, packets_to_damage
+from shared.media.pacing import last_picture_ticks
 from shared.media.probe.hollow_file import HollowFile
 from shared.media.probe.mp3_header import counts_its_frames
 from shared.media.probe.sample_table import sample_table_spans
@@ -212,6 +214,7 @@ def _by_tail(
     if any(span.end is None for span in tail.values()):
         return None
     spans = _begun(joined(head, tail), starts)
+    _end_with_the_last_picture(container, streams, spans)
     return Timeline(_duration(name, sound is None, spans), "packets", spans)
 
 
@@ -258,12 +261,25 @@ def _by_all_packets(
             packets = filter(_is_mpeg_frame, packets)
         meter.add_all(_reporting(packets, file, progress))
         spans = _begun(meter.spans(), starts)
+        _end_with_the_last_picture(container, chosen, spans)
         if name == "wav" and _codec_name(chosen[0]).startswith("adpcm"):
             _without_padding(spans[indexes[0]], chosen[0])
     duration = _audio_duration(name, spans[indexes[0]], sound) if sound else _duration(name, True, spans)
     if duration:
         return Timeline(duration, "packets", spans)
     return _by_decoding(file, streams)
+
+
+def _end_with_the_last_picture(container: InputContainer, streams: list[Stream], spans: dict[int, Span]) -> None:
+    """End videos where their last picture does, in containers that know better than the packet."""
+    for stream in streams:
+        span, tick = spans[stream.index], stream.time_base
+        if isinstance(stream, VideoStream) and stream.codec_context is not None and span.end is not None and tick:
+            begins = span.end - span.last_duration
+            ticks = last_picture_ticks(
+                container.format.name, stream, round(begins / tick), round(span.last_duration / tick)
+            )
+            span.end = begins + ticks * tick if ticks else span.end
 
 
 def _without_padding(span: Span, stream: Any) -> None:
