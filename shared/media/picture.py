@@ -15,6 +15,7 @@ from PIL import Image
 
 from shared.errors import LimitExceeded
 from shared.media.colour import Pixels, to_srgb
+from shared.media.display import displayed_size, plausible_aspect
 from shared.media.side_data import side_data
 
 _LARGEST_SIDE: Final = {"jpg": 65500, "png": 2**31 - 1, "webp": 16383}
@@ -69,23 +70,18 @@ class Picture:
 def displayed_picture(frame: VideoFrame, sample_aspect_ratio: Fraction, *, max_pixels: int) -> Picture:
     """The frame in sRGB, turned by its display matrix, its width corrected by the sample aspect ratio.
 
-    The order and the rounding are ffmpeg's (`scale=iw*sar` after autorotation): of a frame that is displayed on its
-    side, the stored height is scaled, by the inverse ratio.
+    Of a frame that is displayed on its side it is the stored height that is scaled: see `shared/media/display.py`.
     """
     warnings = []
     orientation = Orientation.of(frame)
     if not orientation.exact:
         warnings.append("the video is rotated by an angle between the right ones; the nearest right angle was taken")
-    width, height = frame.width, frame.height
-    if sample_aspect_ratio > 0 and sample_aspect_ratio != 1:
-        ratio = 1 / sample_aspect_ratio if orientation.transposed else sample_aspect_ratio
-        corrected = int((height if orientation.transposed else width) * (ratio.numerator / ratio.denominator))
-        wide, high = (width, corrected) if orientation.transposed else (corrected, height)
-        if corrected >= 1 and max(wide, high) <= 16384 and wide * high <= max_pixels:
-            width, height = wide, high
-        else:
-            warnings.append(f"the file's pixel aspect ratio {sample_aspect_ratio} is absurd and was ignored")
-    pixels = to_srgb(frame, width, height)
+    turned, stored = orientation.transposed, (frame.width, frame.height)
+    aspect = plausible_aspect(*stored, sample_aspect_ratio, is_turned=turned, max_pixels=max_pixels)
+    if aspect != sample_aspect_ratio and sample_aspect_ratio > 0:
+        warnings.append(f"the file's pixel aspect ratio {sample_aspect_ratio} is absurd and was ignored")
+    width, height = displayed_size(*stored, aspect, is_turned=turned)
+    pixels = to_srgb(frame, *((height, width) if turned else (width, height)))
     return Picture(np.ascontiguousarray(orientation.apply(pixels)), tuple(warnings))
 
 

@@ -526,7 +526,7 @@ def test_cover_art_does_not_make_a_video(container: str, codec: str, tmp_path: P
     assert found.media_duration == pytest.approx(SECONDS_44100, abs=0.001)
 
 
-@pytest.mark.parametrize(("rotation", "shown"), [(0, "240x120"), (90, "120x240"), (180, "240x120"), (-90, "120x240")])
+@pytest.mark.parametrize(("rotation", "shown"), [(0, "240x120"), (90, "80x160"), (180, "240x120"), (-90, "80x160")])
 def test_resolution_is_as_displayed(rotation: int, shown: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / "turned.mp4", "mp4", rotation=rotation, sample_aspect=Fraction(3, 2))
     found = length_of(path, tmp_path)

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from shared.errors import LimitExceeded, UnsupportedMedia
 from shared.media.byte_file import ByteFile
 from shared.media.container import audio_streams, first_video_stream, only, open_container, packets_of
+from shared.media.display import displayed_size, plausible_aspect
 from shared.media.join.colour import FULL, Colour
 from shared.media.join.parameter_sets import (
     NAL_IDR,
@@ -104,13 +105,12 @@ class Clip:
     @property
     def display_size(self) -> tuple[int, int]:
         """Width and height as shown: sample aspect and rotation applied, whole pixels."""
-        width, height = round(self.width * self.sample_aspect), self.height
-        return (height, width) if self.is_turned else (width, height)
+        return displayed_size(self.width, self.height, self.sample_aspect, is_turned=self.is_turned)
 
     @property
     def is_turned(self) -> bool:
         """Whether orientation swaps width and height."""
-        return any(name.startswith("transpose") for name in self.orientation)
+        return _is_turned(self.orientation)
 
 
 def read_clip(index: int, source: ByteSource, context: StepContext, *, sparsely: bool = False) -> Clip:
@@ -149,7 +149,12 @@ def read_clip(index: int, source: ByteSource, context: StepContext, *, sparsely:
             codec=stream.codec_context.codec.canonical_name,
             width=frame.width,
             height=frame.height,
-            sample_aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
+            sample_aspect=plausible_aspect(
+                frame.width,
+                frame.height,
+                stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio,
+                is_turned=_is_turned(orientation),
+            ),
             orientation=orientation,
             matrix=matrix if orientation else (),
             pixel_format=frame.format.name.replace("yuvj", "yuv"),
@@ -314,6 +319,10 @@ def orientation_filters(matrix: tuple[int, ...]) -> tuple[str, ...]:
     if angle == 270:
         return ("transpose=clock_flip",) if matrix[3] < 0 else ("transpose=cclock",)
     return ("vflip",) if angle == 0 and matrix[4] < 0 else ()
+
+
+def _is_turned(orientation: tuple[str, ...]) -> bool:
+    return any(name.startswith("transpose") for name in orientation)
 
 
 def _missing_frames(stream: VideoStream, source: ByteSource) -> int:

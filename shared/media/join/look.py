@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Literal
 
 from shared.errors import InvalidRequest
+from shared.media.display import displayed_size
 from shared.media.join.clip import Clip
 from shared.media.join.colour import SDR, Colour
 
@@ -109,7 +110,7 @@ class Look:
 
     @property
     def display_size(self) -> tuple[int, int]:
-        return round(self.width * self.sample_aspect), self.height
+        return displayed_size(self.width, self.height, self.sample_aspect, is_turned=False)
 
 
 def look_of(clip: Clip, wishes: Wishes) -> Look:

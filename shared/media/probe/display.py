@@ -8,6 +8,8 @@ from typing import Any, Final
 import av.logging
 from av.container import InputContainer
 
+from shared.media.display import displayed_size, plausible_aspect
+
 _STREAM_LINE: Final = re.compile(r"Stream #\d+:(\d+)")
 _ROTATION: Final = re.compile(r"(?:Display Matrix|displaymatrix): rotation of (-?[\d.]+) degrees")
 
@@ -16,9 +18,11 @@ def display_resolution(stream: Any, rotation: int) -> str | None:
     """`WIDTHxHEIGHT` as displayed; None where the header does not say."""
     if stream is None or not stream.codec_context or not stream.codec_context.width:
         return None
-    width, height = stream.codec_context.width, stream.codec_context.height
-    width = round(width * (stream.sample_aspect_ratio or 1))
-    return f"{height}x{width}" if rotation % 180 == 90 else f"{width}x{height}"
+    stored = stream.codec_context.width, stream.codec_context.height
+    is_turned = rotation % 180 == 90
+    aspect = plausible_aspect(*stored, stream.sample_aspect_ratio, is_turned=is_turned)
+    width, height = displayed_size(*stored, aspect, is_turned=is_turned)
+    return f"{width}x{height}"
 
 
 def rotations(container: InputContainer) -> dict[int, int]:
