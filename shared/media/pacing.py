@@ -27,12 +27,17 @@ def last_picture_ticks(format_name: str, stream: VideoStream, pts: int, packet_t
 
     Args:
         format_name: of the container, as FFmpeg calls it.
-        pts: of that picture; packet_ticks: the duration that libavformat gives its packet.
+        pts: of that picture; packet_ticks: the duration that libavformat gives its packet: of no more than a tick, it
+            may be made up.
     """
-    if stream.codec_context.codec.canonical_name == _PARSED_ANEW and "mov" in format_name.split(","):
-        return max(0, _sample_end(stream, pts) - pts) or packet_ticks
-    is_made_up = packet_ticks == 1 and declared_rate(stream) is None
-    return 0 if is_made_up else packet_ticks
+    if "mov" in format_name.split(","):
+        is_parsed_anew = stream.codec_context.codec.canonical_name == _PARSED_ANEW
+        return (max(0, _sample_end(stream, pts) - pts) if is_parsed_anew else 0) or packet_ticks
+    if packet_ticks > 1 or not stream.time_base:
+        return packet_ticks
+    if stream.average_rate:
+        return max(packet_ticks, round(1 / stream.average_rate / stream.time_base))
+    return packet_ticks if declared_rate(stream) else 0
 
 
 def _sample_end(stream: VideoStream, pts: int) -> int:

@@ -136,3 +136,15 @@ def test_vp9_that_was_cut_off_lasts_as_long_as_what_is_left(tmp_path: Path) -> N
     path.write_bytes(whole.read_bytes()[: last.pos + last.size // 2])
     frame = extract(StepContext(tmp_path), FileSource(path, "video_url"))
     assert (frame.frame_pts, frame.video_duration) == pytest.approx((DRAWN[-2] / 1000, DRAWN[-1] / 1000))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "flv1"])
+def test_the_last_picture_of_an_uneven_flv_stays_as_long_as_its_header_says(tmp_path: Path, codec: str) -> None:
+    times = tuple(sorted(40 * n + n * 37 % 29 for n in range(60) if not n % 7 or not n % 3))
+    path = make_clip(
+        tmp_path / "in.flv",
+        ClipRecipe(codec=codec, options={}, rate=Fraction(25), times=times, time_base=MILLISECOND, layout=None),
+    )
+    end = times[-1] / 1000 + 0.04
+    assert measure(StepContext(tmp_path), FileSource(path, "media_url")).media_duration == pytest.approx(end)
+    assert extract(StepContext(tmp_path), FileSource(path, "video_url")).video_duration == pytest.approx(end)
