@@ -59,6 +59,24 @@ def test_what_is_written_is_read_again(tmp_path: Path, name: str, length: int) -
         assert noise_db < (-80 if FORMATS[name].lossless else -25)
 
 
+@pytest.mark.parametrize("left", [-50, -44, -43, -20, -1, 0, 1])
+def test_an_mp3_whose_padding_fills_more_than_a_frame_is_as_long_as_its_sound(tmp_path: Path, left: int) -> None:
+    """LAME may end in two frames with padding: `left` samples beside whole frames, its delay of 1105 included."""
+    length = 8 * 1152 - 1105 + left
+    sound = np.tile(sine(440, 2, RATE)[:, :length], (2, 1))
+    path = tmp_path / "x.mp3"
+    with AudioWriter(path, FORMATS["mp3"], RATE, 2) as writer:
+        writer.write(sound)
+    back = read(path, channels=2)
+    assert back.shape == sound.shape
+    assert np.abs(back - sound)[:, -300:].max() < 0.05
+    tag = path.read_bytes()
+    tag = tag[max(tag.find(b"Info"), tag.find(b"Xing")) :]
+    frames, (first, middle, last) = int.from_bytes(tag[8:12], "big"), tag[141:144]
+    delay, padding = first << 4 | middle >> 4, (middle & 15) << 8 | last
+    assert frames * 1152 - delay - padding == length  # what every gapless player plays
+
+
 @pytest.mark.parametrize(("from_rate", "to_rate"), [(24000, 48000), (44100, 48000), (48000, 44100), (11025, 24000)])
 @pytest.mark.parametrize("length", [3, 1000, 70_001])
 def test_resampling_is_exact_in_length_and_place(from_rate: int, to_rate: int, length: int) -> None:

@@ -74,8 +74,16 @@ class SampleEncoder:
         return self.stream.encode(frame)
 
     def finish(self) -> list[Packet[Any]]:
-        """The packets that the encoder still held."""
-        return self.stream.encode(None)
+        """The packets that the encoder still held.
+
+        LAME's last frame may be padding only while the one before ends in padding, too. FFmpeg's muxer tells decoders
+        of the last packet's padding alone, so that frame is left out.
+        """
+        packets = self.stream.encode(None)
+        is_lame = self._gain is not None
+        if is_lame and len(packets) > 1 and not packets[-1].duration and packets[-2].has_sidedata("skip_samples"):
+            packets.pop()
+        return packets
 
 
 class AudioWriter:
