@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import struct
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -25,6 +27,7 @@ from shared.media.source import FileSource
 from shared.media.step import StepContext
 from tests.media.test_last_frame_matrix import shortened_edit
 from tests.support.media import MediaFile, manifest, media_file
+from tests.support.missing import needed
 
 SAMPLES_44100 = 3 * 44100 + 777
 SECONDS_44100 = SAMPLES_44100 / 44100
@@ -606,3 +609,31 @@ def test_hdr_and_rotation_of_real_files(tmp_path: Path) -> None:
     assert turned.video_resolution == "720x1280"
     hdr = length_of(media_file("hdr10-av1.mp4").path, tmp_path)
     assert (hdr.media_codec, hdr.media_sample_rate) == ("av1", 48_000)
+
+
+def test_theora_that_ends_in_an_empty_packet(tmp_path: Path) -> None:
+    """As VLC ends it: a last page with a packet of no bytes, at the time of the last picture."""
+    path = tmp_path / "clip.ogv"
+    wanted = ["-f", "lavfi", "-i", "testsrc2=s=160x96:r=25:d=1", "-c:v", "libtheora", str(path)]
+    subprocess.run([needed("ffmpeg"), "-v", "error", *wanted], check=True, timeout=60)
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"OggS")
+    data[at + 5] &= ~4  # no longer the last page
+    data[at + 22 : at + 26] = ogg_crc(data[at:])
+    page = bytearray(data[at : at + 27]) + b"\0"
+    page[5] = 4
+    page[18:22] = struct.pack("<I", struct.unpack_from("<I", page, 18)[0] + 1)
+    page[26] = 1
+    page[22:26] = ogg_crc(page)
+    path.write_bytes(data + page)
+    assert length_of(path, tmp_path).media_duration == pytest.approx(1.0)
+
+
+def ogg_crc(page: bytes) -> bytes:
+    """RFC 3533 section 6: polynomial 0x04c11db7, nothing inverted, the field itself taken as zero."""
+    crc = 0
+    for byte in page[:22] + bytes(4) + page[26:]:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ 0x04C11DB7 if crc & 0x80000000 else crc << 1) & 0xFFFFFFFF
+    return struct.pack("<I", crc)

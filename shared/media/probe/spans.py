@@ -63,6 +63,7 @@ class _StreamMeter:
 
     def __init__(self, stream: Any, frame_samples: int) -> None:
         self.time_base: Fraction = stream.time_base
+        self.is_theora = stream.type == "video" and stream.codec_context.name == "theora"
         self.sample_rate: int = stream.codec_context.sample_rate if stream.type == "audio" else 0
         self.frame_samples = frame_samples if self.sample_rate else 0
         self.frame_ticks = round(self._ticks(self.frame_samples))
@@ -77,6 +78,10 @@ class _StreamMeter:
         self.durations: Counter[int] = Counter()
         self.last_dts: int | None = None
         self.packets = self.undated = 0
+
+    def is_media(self, packet: Any) -> bool:
+        """Whether it presents something: not one that flushes a decoder, nor the empty one that ends VLC's Theora."""
+        return bool(packet.size) or (packet.pts is not None and not self.is_theora)
 
     def add(self, packet: Any) -> None:
         duration: int = packet.duration or 0
@@ -154,7 +159,7 @@ class SpanMeter:
         meters = self._meters
         for number, packet in enumerate(packets):
             meter = meters.get(packet.stream_index)
-            if meter is not None and not packet.is_discard and (packet.size or packet.pts is not None):
+            if meter is not None and not packet.is_discard and meter.is_media(packet):
                 meter.add(packet)
             if until_complete is not None and (
                 number >= until_complete or all(meter.packets for meter in meters.values())
