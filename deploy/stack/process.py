@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import ClassVar
 
 HOST = "127.0.0.1"
-PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+# Of util-linux, which every Debian has. A function to call between fork and exec would do the same, but then Python
+# forks, and gRPC's handlers for a fork hang the child now and then in a process that has used gRPC.
+DIES_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 
 
 class MissingProgram(Exception):
@@ -96,14 +97,13 @@ class Server:
         """Starts a program; the last one started is the server, those before it its helpers."""
         with (self.directory / "log").open("ab") as log:
             process = subprocess.Popen(
-                command,
+                [*DIES_WITH_PARENT, *command],
                 cwd=self.directory,
                 env={**os.environ, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  it only makes one system call
             )
         self._processes.append(process)
 
@@ -126,10 +126,3 @@ class Server:
 def _is_stopped(thread: Path) -> bool:
     # proc(5): the state follows the command's name, which is in parentheses
     return (thread / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
-
-
-_LIBC = ctypes.CDLL(None)  # loaded here: nothing may be loaded between fork and exec
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
