@@ -16,7 +16,7 @@ from services.probe.length import measure
 from services.stitch.stitch import stitch
 from shared.media.source import FileSource
 from shared.media.step import StepContext
-from tests.support.clips import ClipRecipe, make_clip
+from tests.support.clips import ClipRecipe, make_clip, with_index_in_front
 
 MILLISECOND = Fraction(1, 1000)
 DRAWN = (0, *accumulate((35, 22, 45, 97, 39, 18, 11, 37, 37, 36, 35, 34, 35) * 5))
@@ -124,14 +124,7 @@ def test_vp9_in_a_fragmented_mp4_lasts_as_long_as_its_samples(tmp_path: Path) ->
 
 
 def test_vp9_that_was_cut_off_lasts_as_long_as_what_is_left(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.mp4"
-    path = fragmented(tmp_path / "in.mp4")
-    with av.open(str(path)) as source, av.open(str(whole), "w", options={"movflags": "faststart"}) as out:
-        stream = out.add_stream_from_template(source.streams.video[0], opaque=True)
-        for packet in source.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                out.mux(packet)
+    whole = with_index_in_front(fragmented(tmp_path / "in.mp4"), tmp_path / "whole.mp4")
     with av.open(str(whole)) as container:
         last = container.streams.video[0].index_entries[-1]
     path = tmp_path / "cut.mp4"

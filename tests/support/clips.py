@@ -184,6 +184,17 @@ def look_at(path: Path, *, pictures: bool = True) -> Seen:
     return Seen(pts, sums, flashes, clicks, start, samples)
 
 
+def with_index_in_front(source: Path, target: Path) -> Path:
+    """The picture of an mp4 in another whose index comes first: what is cut off behind it is still announced."""
+    with av.open(str(source)) as container, av.open(str(target), "w", options={"movflags": "+faststart"}) as output:
+        stream = output.add_stream_from_template(container.streams.video[0], opaque=True)
+        for packet in container.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    return target
+
+
 def boxes(path: Path) -> list[str]:
     """The names of an mp4's outermost boxes."""
     data, at, names = path.read_bytes(), 0, []
